@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <nvme/types.h>
-#include <nvme/util.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <nvme/types.h>
+#include <nvme/util.h> /* wants <stddef.h> to have come first */
 
 #include "holdfast/error.h"
 #include "spec/entries.h"
