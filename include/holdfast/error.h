@@ -5,12 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "holdfast/api.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* The compiler complains when such a return value is dropped. */
-#define HF_MUST_CHECK __attribute__((warn_unused_result))
 
 /* "Not about one queue, command, namespace": the fields of hf_error below. */
 #define HF_ERROR_NONE (-1)
@@ -48,7 +47,7 @@ struct hf_error {
  * Context: any thread; never blocks.
  * Return: @buf.
  */
-char *hf_status_text(uint16_t status, char *buf, size_t len_bytes);
+HF_API char *hf_status_text(uint16_t status, char *buf, size_t len_bytes);
 
 /**
  * hf_result_text() - what a call returned, in words
@@ -59,7 +58,7 @@ char *hf_status_text(uint16_t status, char *buf, size_t len_bytes);
  * Context: any thread; never blocks.
  * Return: @buf.
  */
-char *hf_result_text(int result, char *buf, size_t len_bytes);
+HF_API char *hf_result_text(int result, char *buf, size_t len_bytes);
 
 #ifdef __cplusplus
 }
