@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The port: BAR 0, interrupts, DMA, and what outlives a process. Knows no
+ * NVMe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/barrier.h"
+#include "base/log.h"
+#include "device/dma.h"
+#include "device/fdset.h"
+#include "holdfast/device.h"
+
+struct hf_device;
+
+/* How hf_device_release() leaves the function behind. */
+enum hf_release {
+	HF_RELEASE_RESET, /* as found: reset, unmapped, closed */
+	HF_RELEASE_KEEP,  /* enabled: only this process lets go of it */
+};
+
+/* Register offsets lie below this on every backing. */
+#define HF_BAR0_MIN_BYTES 0x1008u
+
+/*
+ * One backing. The functions are called with the control lock of the driver
+ * held, except reg_read and reg_write, which any thread may call.
+ */
+struct hf_device_ops {
+	const char *kind; /* "vfio", "vfio-user", "emulated" */
+
+	/* BAR 0; size_bytes is 4 or 8, offset is aligned to it and was checked
+	 * against bar0_bytes. -ENODEV when the device is known to be gone. */
+	int (*reg_read)(struct hf_device *dev, uint32_t offset,
+			uint32_t size_bytes, uint64_t *value);
+	int (*reg_write)(struct hf_device *dev, uint32_t offset,
+			 uint32_t size_bytes, uint64_t value);
+
+	/* How many vectors there are; 1 or more on a device that works. */
+	uint32_t (*irq_count)(struct hf_device *dev);
+	/* Routes vector to an eventfd, for the CPU if that can be had. Asked
+	 * for twice, it answers with the same one. The descriptor stays the
+	 * device's and is never read: who waits uses an edge-triggered epoll
+	 * set of its own, so that several can wait for one vector. */
+	int (*irq_map)(struct hf_device *dev, uint32_t vector, uint32_t cpu,
+		       int *eventfd, struct hf_error *err);
+	void (*irq_unmap_all)(struct hf_device *dev);
+
+	/* Lets the device reach [vaddr, vaddr + len) at iova. Whole 4 KiB
+	 * pages. fd is -1 for private memory: -ENOTSUP where that cannot be.
+	 * -ENOSPC at a limit of mappings, -ENOMEM at one of locked memory. */
+	int (*dma_map)(struct hf_device *dev, const struct hf_dma_mapping *map,
+		       struct hf_error *err);
+	/* Exactly as mapped. Returns once the device cannot reach it. */
+	int (*dma_unmap)(struct hf_device *dev,
+			 const struct hf_dma_mapping *map,
+			 struct hf_error *err);
+
+	/* Function-level reset, where the backing has one; else -ENOTSUP. */
+	int (*reset)(struct hf_device *dev, struct hf_error *err);
+	/* Adds every descriptor that a successor needs, and what it has to
+	 * know about them, by name. NULL: cannot outlive the process. */
+	int (*carry)(struct hf_device *dev, struct hf_fdset *set,
+		     struct hf_error *err);
+	/* Has the system asked for the device back? NULL: it never does. */
+	int (*remove_request_fd)(struct hf_device *dev);
+	/* Facts for inspect: a JSON object's members, or NULL. */
+	void (*inspect)(struct hf_device *dev, struct json_object *into);
+	/* Frees the backing's own part; dev itself too. */
+	void (*destroy)(struct hf_device *dev, enum hf_release how);
+};
+
+/* Embedded at the start of each backing's own struct. */
+struct hf_device {
+	const struct hf_device_ops *ops;
+	char id[128]; /* "vfio:0000:01:00.0" */
+	struct hf_device_options options;
+	uint64_t bar0_bytes;
+	/* BAR 0's doorbells from 0x1000 on, mapped; NULL: by reg_write. */
+	volatile uint8_t *doorbells;
+	uint64_t doorbells_bytes;
+	struct hf_dma dma;
+};
+
+/*
+ * What a backing calls when its connection is up and bar0_bytes, id and
+ * options are set: prepares @dev->dma, for which the caller has filled in
+ * @dev->dma.limits.
+ */
+HF_MUST_CHECK int hf_device_init(struct hf_device *dev, struct hf_error *err);
+
+/* Undoes hf_device_init(): unmaps and frees all DMA memory (HF_RELEASE_RESET)
+ * or just this process's view of it (HF_RELEASE_KEEP). */
+void hf_device_fini(struct hf_device *dev, enum hf_release how);
+
+/* Frees a device in any state. */
+void hf_device_release(struct hf_device *dev, enum hf_release how);
+
+/* Registers. Each checks the offset against BAR 0. A read of all ones is
+ * given as it is: the caller knows which registers cannot hold that. */
+HF_MUST_CHECK int hf_reg_read32(struct hf_device *dev, uint32_t offset,
+				uint32_t *value);
+HF_MUST_CHECK int hf_reg_read64(struct hf_device *dev, uint32_t offset,
+				uint64_t *value);
+HF_MUST_CHECK int hf_reg_write32(struct hf_device *dev, uint32_t offset,
+				 uint32_t value);
+HF_MUST_CHECK int hf_reg_write64(struct hf_device *dev, uint32_t offset,
+				 uint64_t value);
+
+/* A doorbell: a mapped word, or a register behind a message. */
+struct hf_doorbell {
+	volatile uint32_t *word; /* NULL: by reg_write */
+	struct hf_device *dev;
+	uint32_t offset;
+};
+
+/* @offset is checked against BAR 0 here, once. */
+HF_MUST_CHECK int hf_doorbell_init(struct hf_doorbell *doorbell,
+				   struct hf_device *dev, uint32_t offset,
+				   struct hf_error *err);
+
+/* Rings. What was stored before is visible to the device first. */
+static inline void hf_doorbell_ring(const struct hf_doorbell *doorbell,
+				    uint32_t value)
+{
+	/*
+	 * The entries that the new value tells of must reach memory before
+	 * it, or the device fetches a stale command.
+	 */
+	hf_dma_wmb();
+	if (doorbell->word != NULL) {
+		hf_mmio_write32(doorbell->word, htole32(value));
+	} else {
+		/* A device that cannot be reached any more is noticed by the
+		 * deadline of what was submitted. */
+		(void)!doorbell->dev->ops->reg_write(
+			doorbell->dev, doorbell->offset, 4, value);
+	}
+}

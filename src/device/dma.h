@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* DMA memory: regions in memfds, blocks in regions, and where the device sees
+ * a byte of this process. Knows no queue and no command. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/iova_map.h"
+#include "holdfast/error.h"
+
+struct hf_device;
+struct hf_fdset;
+struct hf_dma_registry; /* src/state/registry.h: what a successor reads */
+
+/* A range as the device and this process see it. */
+struct hf_dma_mapping {
+	uint64_t iova;
+	void *vaddr;
+	uint64_t len_bytes;
+	int fd; /* -1: private memory */
+	uint64_t fd_offset;
+};
+
+/* What the backing can do; filled in before hf_device_init(). */
+struct hf_dma_limits {
+	uint32_t max_mappings; /* 0: no limit that is known */
+	uint32_t range_count; /* IOVA ranges that may be used; 0: all of 48 bits
+			       */
+	struct {
+		uint64_t first;
+		uint64_t last;
+	} ranges[32];
+	bool private_memory; /* can map memory that is in no shared file */
+};
+
+/* A piece of DMA memory that somebody owns. */
+struct hf_dma_block {
+	uint8_t *vaddr;
+	uint64_t iova;
+	uint64_t len_bytes;
+	uint32_t index; /* in the registry */
+};
+
+/* Who owns a block: kept in the registry, found again by a successor. */
+enum hf_dma_owner {
+	HF_DMA_OWNER_ADMIN_QUEUE = 1,
+	HF_DMA_OWNER_IO_QUEUE = 2, /* owner_id: queue identifier */
+	HF_DMA_OWNER_CALLER = 3,   /* hf_dma_alloc() */
+	HF_DMA_OWNER_SHADOW = 4,   /* shadow doorbells */
+};
+
+struct hf_dma_region;
+
+struct hf_dma {
+	struct hf_device *dev;
+	pthread_mutex_t lock;
+	struct hf_dma_limits limits;
+	struct hf_dma_registry *registry; /* shared mapping */
+	int registry_fd;
+	struct hf_dma_region *regions; /* dense, region_count of them */
+	uint32_t region_count;
+	uint32_t region_room;
+	uint64_t allocated_bytes;
+	struct hf_iova_map map;
+	bool initialised;
+};
+
+HF_MUST_CHECK int hf_dma_init(struct hf_dma *dma, struct hf_device *dev,
+			      struct hf_error *err);
+/* Unmaps everything from the device if @unmap, and frees this process's view;
+ * with @unmap unset, memfds that the fdset carries live on. */
+void hf_dma_fini(struct hf_dma *dma, bool unmap);
+
+/**
+ * hf_dma_block_alloc() - zeroed DMA memory, contiguous for the device
+ * @dma: the device's DMA memory
+ * @len_bytes: rounded up to 4 KiB
+ * @owner: who will own it
+ * @owner_id: which one of these
+ * @block: receives the block
+ * @err: says what ran out: memory, mappings, locked memory, the limit
+ *
+ * Return: 0, -ENOMEM, -ENOSPC.
+ */
+HF_MUST_CHECK int hf_dma_block_alloc(struct hf_dma *dma, uint64_t len_bytes,
+				     enum hf_dma_owner owner, uint32_t owner_id,
+				     struct hf_dma_block *block,
+				     struct hf_error *err);
+/* The device must not touch it any more. An empty block is allowed. */
+void hf_dma_block_free(struct hf_dma *dma, struct hf_dma_block *block);
+/* The block that begins at @vaddr; -ENOENT. */
+HF_MUST_CHECK int hf_dma_block_find(struct hf_dma *dma, const void *vaddr,
+				    struct hf_dma_block *block);
+
+/* Memory of the caller's: see hf_dma_register() in holdfast/driver.h. */
+HF_MUST_CHECK int hf_dma_register_range(struct hf_dma *dma, void *vaddr,
+					uint64_t len_bytes, int fd,
+					uint64_t fd_offset,
+					struct hf_error *err);
+HF_MUST_CHECK int hf_dma_unregister_range(struct hf_dma *dma, void *vaddr,
+					  struct hf_error *err);
+
+/* Adds the registry and each region's descriptor to what is carried. */
+HF_MUST_CHECK int hf_dma_carry(struct hf_dma *dma, struct hf_fdset *set,
+			       struct hf_error *err);
+/*
+ * Takes over what a predecessor left, out of @set (its descriptors then belong
+ * to @dma): checks the registry, maps each memfd here; the device's mappings
+ * are still in force. Called by a backing instead of hf_dma_init(). Nothing is
+ * changed when it fails.
+ */
+HF_MUST_CHECK int hf_dma_adopt(struct hf_dma *dma, struct hf_device *dev,
+			       struct hf_fdset *set, struct hf_error *err);
+/* The block of an owner that a predecessor left; -ENOENT. */
+HF_MUST_CHECK int hf_dma_block_claim(struct hf_dma *dma,
+				     enum hf_dma_owner owner, uint32_t owner_id,
+				     struct hf_dma_block *block);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Descriptors by name, with a few bytes of text each: what a process hands to
+ * its successor. Knows no device. */
+#pragma once
+
+#include <stdint.h>
+
+#include "holdfast/error.h"
+
+enum {
+	HF_FDSET_MAX = 512,
+	HF_FDSET_NAME_BYTES = 48,
+	HF_FDSET_TEXT_BYTES = 16384,
+};
+
+/*
+ * Names are of letters, digits, '-' and '.', so that systemd's descriptor
+ * store takes them. The text is one blob for the set ("key=value" lines).
+ * Descriptors are owned by whoever the comment of each function says.
+ */
+struct hf_fdset {
+	uint32_t count;
+	struct {
+		char name[HF_FDSET_NAME_BYTES];
+		int fd;
+	} entries[HF_FDSET_MAX];
+	char text[HF_FDSET_TEXT_BYTES];
+};
+
+void hf_fdset_init(struct hf_fdset *set);
+/* Adds a descriptor, which stays the caller's. */
+HF_MUST_CHECK int hf_fdset_add(struct hf_fdset *set, int fd,
+			       struct hf_error *err, const char *name_format,
+			       ...) __attribute__((format(printf, 4, 5)));
+/* -1 when there is none of that name; else the set's own descriptor. */
+int hf_fdset_find(const struct hf_fdset *set, const char *name_format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Takes a descriptor out of the set: the caller owns it now. -1 if absent. */
+int hf_fdset_take(struct hf_fdset *set, const char *name_format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Appends "key=value\n"; value without newlines. */
+HF_MUST_CHECK int hf_fdset_put_text(struct hf_fdset *set, struct hf_error *err,
+				    const char *key, const char *value_format,
+				    ...) __attribute__((format(printf, 4, 5)));
+/* Copies the value of @key to @buf; -ENOENT, or -ENOBUFS. */
+HF_MUST_CHECK int hf_fdset_get_text(const struct hf_fdset *set, const char *key,
+				    char *buf, uint32_t len_bytes);
+/* The same for an unsigned number; -EINVAL when it is none. */
+HF_MUST_CHECK int hf_fdset_get_u64(const struct hf_fdset *set, const char *key,
+				   uint64_t *value);
+/* Closes every descriptor that is in the set: for one that was received. */
+void hf_fdset_close(struct hf_fdset *set);

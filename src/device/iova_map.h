@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where the device sees each page of this process. Knows nothing of who mapped
+ * it, or why. */
+#pragma once
+
+#include <stdint.h>
+
+#include "holdfast/error.h"
+
+enum {
+	HF_IOVA_PAGE_SHIFT = 12,
+	HF_IOVA_LEAF_BITS = 18, /* a leaf is of 1 GiB of address space */
+	HF_IOVA_TOP_BITS = 17,  /* 47 bits: what user space has */
+};
+
+/* No page of a process that can do DMA has this as its IOVA. */
+#define HF_IOVA_NONE UINT64_MAX
+
+/* Entries hold the page's IOVA plus 1, so that fresh memory says "none". */
+struct hf_iova_leaf {
+	uint64_t entries[1u << HF_IOVA_LEAF_BITS];
+};
+
+struct hf_iova_map {
+	struct hf_iova_leaf **top; /* mmap'ed: untouched parts cost nothing */
+};
+
+HF_MUST_CHECK int hf_iova_map_init(struct hf_iova_map *map);
+void hf_iova_map_fini(struct hf_iova_map *map);
+/* Whole pages. -EEXIST, with nothing changed, when one is there already. */
+HF_MUST_CHECK int hf_iova_map_add(struct hf_iova_map *map, const void *vaddr,
+				  uint64_t len_bytes, uint64_t iova);
+void hf_iova_map_remove(struct hf_iova_map *map, const void *vaddr,
+			uint64_t len_bytes);
+
+/**
+ * hf_iova_lookup() - where the device sees one byte
+ * @map: the map
+ * @vaddr: any address
+ *
+ * Two loads. Memory that is being unregistered meanwhile is the caller's
+ * mistake, as freeing it would be.
+ *
+ * Context: data path; any thread.
+ * Return: the IOVA of that byte, or HF_IOVA_NONE.
+ */
+static inline uint64_t hf_iova_lookup(const struct hf_iova_map *map,
+				      const void *vaddr)
+{
+	uintptr_t address = (uintptr_t)vaddr;
+	uintptr_t page = address >> HF_IOVA_PAGE_SHIFT;
+	uintptr_t top = page >> HF_IOVA_LEAF_BITS;
+
+	if ((top >> HF_IOVA_TOP_BITS) != 0) {
+		return HF_IOVA_NONE;
+	}
+
+	/* Pairs with the release in hf_iova_map_add(): the leaf's memory is
+	 * there before its address is seen. */
+	const struct hf_iova_leaf *leaf =
+		__atomic_load_n(&map->top[top], __ATOMIC_ACQUIRE);
+	if (leaf == NULL) {
+		return HF_IOVA_NONE;
+	}
+
+	uint64_t entry = __atomic_load_n(
+		&leaf->entries[page & ((1u << HF_IOVA_LEAF_BITS) - 1)],
+		__ATOMIC_RELAXED);
+	if (entry == 0) {
+		return HF_IOVA_NONE;
+	}
+	return (entry - 1) + (address & ((1u << HF_IOVA_PAGE_SHIFT) - 1));
+}
