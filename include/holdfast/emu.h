@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <holdfast/error.h>
-#include <holdfast/log.h>
+#include "holdfast/api.h"
+#include "holdfast/error.h"
+#include "holdfast/log.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -129,7 +130,7 @@ struct hf_emu_options {
  *
  * Context: any thread; never blocks.
  */
-void hf_emu_options_init(struct hf_emu_options *options);
+HF_API void hf_emu_options_init(struct hf_emu_options *options);
 
 /**
  * hf_emu_create() - make a controller, disabled and without a namespace
@@ -141,9 +142,9 @@ void hf_emu_options_init(struct hf_emu_options *options);
  * Return: 0; -EINVAL for an option out of its range; -ENOMEM; -EAGAIN when a
  * thread could not be started.
  */
-HF_MUST_CHECK int hf_emu_create(struct hf_emu **emu,
-				const struct hf_emu_options *options,
-				struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_create(struct hf_emu **emu,
+				       const struct hf_emu_options *options,
+				       struct hf_error *err);
 
 /**
  * hf_emu_destroy() - flush the media, stop the threads, free everything
@@ -151,7 +152,7 @@ HF_MUST_CHECK int hf_emu_create(struct hf_emu **emu,
  *
  * Context: control path; waits for commands in execution.
  */
-void hf_emu_destroy(struct hf_emu *emu);
+HF_API void hf_emu_destroy(struct hf_emu *emu);
 
 /* ------------------------------------------------------------- namespaces */
 
@@ -202,7 +203,8 @@ struct hf_emu_namespace_options {
  *
  * Context: any thread; never blocks.
  */
-void hf_emu_namespace_options_init(struct hf_emu_namespace_options *options);
+HF_API void
+hf_emu_namespace_options_init(struct hf_emu_namespace_options *options);
 
 /**
  * hf_emu_namespace_add() - add a namespace, with the notice that follows
@@ -215,7 +217,7 @@ void hf_emu_namespace_options_init(struct hf_emu_namespace_options *options);
  * Return: 0; -EINVAL; -EEXIST when the nsid is in use; -ENOSPC above NN; what
  * opening the file returned.
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_emu_namespace_add(struct hf_emu *emu,
 		     const struct hf_emu_namespace_options *options,
 		     uint32_t *nsid, struct hf_error *err);
@@ -231,8 +233,9 @@ hf_emu_namespace_add(struct hf_emu *emu,
  * Context: control path; waits for commands in execution.
  * Return: 0; -ENOENT.
  */
-HF_MUST_CHECK int hf_emu_namespace_remove(struct hf_emu *emu, uint32_t nsid,
-					  struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_namespace_remove(struct hf_emu *emu,
+						 uint32_t nsid,
+						 struct hf_error *err);
 
 /**
  * hf_emu_namespace_resize() - change the size, with the notice
@@ -244,9 +247,10 @@ HF_MUST_CHECK int hf_emu_namespace_remove(struct hf_emu *emu, uint32_t nsid,
  * Context: control path; waits for commands in execution.
  * Return: 0; -ENOENT; -EINVAL; what the medium returned.
  */
-HF_MUST_CHECK int hf_emu_namespace_resize(struct hf_emu *emu, uint32_t nsid,
-					  uint64_t size_bytes,
-					  struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_namespace_resize(struct hf_emu *emu,
+						 uint32_t nsid,
+						 uint64_t size_bytes,
+						 struct hf_error *err);
 
 /**
  * hf_emu_namespace_swap() - put another namespace under the same nsid
@@ -259,7 +263,7 @@ HF_MUST_CHECK int hf_emu_namespace_resize(struct hf_emu *emu, uint32_t nsid,
  * Context: control path; waits for commands in execution.
  * Return: as hf_emu_namespace_add(), or -ENOENT.
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_emu_namespace_swap(struct hf_emu *emu, uint32_t nsid,
 		      const struct hf_emu_namespace_options *options,
 		      struct hf_error *err);
@@ -287,9 +291,9 @@ struct hf_emu_namespace_info {
  * Context: control path.
  * Return: how many there are.
  */
-uint32_t hf_emu_namespace_list(struct hf_emu *emu,
-			       struct hf_emu_namespace_info *infos,
-			       uint32_t max);
+HF_API uint32_t hf_emu_namespace_list(struct hf_emu *emu,
+				      struct hf_emu_namespace_info *infos,
+				      uint32_t max);
 
 /* --------------------------------------------------------------- registers */
 
@@ -300,7 +304,7 @@ uint32_t hf_emu_namespace_list(struct hf_emu *emu,
  * Context: any thread; never blocks.
  * Return: a power of two, at least 8192.
  */
-uint64_t hf_emu_bar_bytes(const struct hf_emu *emu);
+HF_API uint64_t hf_emu_bar_bytes(const struct hf_emu *emu);
 
 /**
  * hf_emu_reg_read() - read a register
@@ -314,8 +318,8 @@ uint64_t hf_emu_bar_bytes(const struct hf_emu *emu);
  * Context: any thread; takes a lock.
  * Return: the value in host byte order.
  */
-uint64_t hf_emu_reg_read(struct hf_emu *emu, uint64_t offset,
-			 uint32_t len_bytes);
+HF_API uint64_t hf_emu_reg_read(struct hf_emu *emu, uint64_t offset,
+				uint32_t len_bytes);
 
 /**
  * hf_emu_reg_write() - write a register or ring a doorbell
@@ -330,8 +334,8 @@ uint64_t hf_emu_reg_read(struct hf_emu *emu, uint64_t offset,
  *
  * Context: any thread. A doorbell takes no lock; other registers do.
  */
-void hf_emu_reg_write(struct hf_emu *emu, uint64_t offset, uint32_t len_bytes,
-		      uint64_t value);
+HF_API void hf_emu_reg_write(struct hf_emu *emu, uint64_t offset,
+			     uint32_t len_bytes, uint64_t value);
 
 /**
  * hf_emu_doorbell_share() - put the doorbells into memory that can be mapped
@@ -350,8 +354,9 @@ void hf_emu_reg_write(struct hf_emu *emu, uint64_t offset, uint32_t len_bytes,
  * Return: a descriptor that the controller keeps, to be mapped or duplicated;
  * -EBUSY when the controller is enabled; -ENOMEM.
  */
-HF_MUST_CHECK int hf_emu_doorbell_share(struct hf_emu *emu, uint64_t *len_bytes,
-					struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_doorbell_share(struct hf_emu *emu,
+					       uint64_t *len_bytes,
+					       struct hf_error *err);
 
 /**
  * hf_emu_kick() - have the threads look at everything now
@@ -361,7 +366,7 @@ HF_MUST_CHECK int hf_emu_doorbell_share(struct hf_emu *emu, uint64_t *len_bytes,
  *
  * Context: any thread; never blocks.
  */
-void hf_emu_kick(struct hf_emu *emu);
+HF_API void hf_emu_kick(struct hf_emu *emu);
 
 /* --------------------------------------------------------------------- DMA */
 
@@ -382,9 +387,10 @@ enum {
  * Context: control path.
  * Return: 0; -EINVAL; -EEXIST when a part of the range is mapped; -ENOMEM.
  */
-HF_MUST_CHECK int hf_emu_dma_map(struct hf_emu *emu, uint64_t iova, void *vaddr,
-				 uint64_t len_bytes, unsigned int prot,
-				 struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_dma_map(struct hf_emu *emu, uint64_t iova,
+					void *vaddr, uint64_t len_bytes,
+					unsigned int prot,
+					struct hf_error *err);
 
 /**
  * hf_emu_dma_unmap() - take memory back
@@ -400,8 +406,9 @@ HF_MUST_CHECK int hf_emu_dma_map(struct hf_emu *emu, uint64_t iova, void *vaddr,
  * Return: 0; -ENOENT when nothing was mapped in the range; -EINVAL when the
  * range cuts a mapping in two, and then nothing was unmapped.
  */
-HF_MUST_CHECK int hf_emu_dma_unmap(struct hf_emu *emu, uint64_t iova,
-				   uint64_t len_bytes, struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_dma_unmap(struct hf_emu *emu, uint64_t iova,
+					  uint64_t len_bytes,
+					  struct hf_error *err);
 
 /**
  * hf_emu_dma_unmap_all() - take all memory back
@@ -409,7 +416,7 @@ HF_MUST_CHECK int hf_emu_dma_unmap(struct hf_emu *emu, uint64_t iova,
  *
  * Context: control path; waits for commands in execution.
  */
-void hf_emu_dma_unmap_all(struct hf_emu *emu);
+HF_API void hf_emu_dma_unmap_all(struct hf_emu *emu);
 
 /**
  * hf_emu_dma_watch() - count the accesses to a range from now on
@@ -422,7 +429,8 @@ void hf_emu_dma_unmap_all(struct hf_emu *emu);
  *
  * Context: control path.
  */
-void hf_emu_dma_watch(struct hf_emu *emu, uint64_t iova, uint64_t len_bytes);
+HF_API void hf_emu_dma_watch(struct hf_emu *emu, uint64_t iova,
+			     uint64_t len_bytes);
 
 /* -------------------------------------------------------------- interrupts */
 
@@ -439,7 +447,7 @@ enum hf_emu_irq_mode {
  *
  * Context: control path.
  */
-void hf_emu_irq_mode(struct hf_emu *emu, enum hf_emu_irq_mode mode);
+HF_API void hf_emu_irq_mode(struct hf_emu *emu, enum hf_emu_irq_mode mode);
 
 /**
  * hf_emu_irq_set() - connect a vector
@@ -454,8 +462,8 @@ void hf_emu_irq_mode(struct hf_emu *emu, enum hf_emu_irq_mode mode);
  * Context: control path.
  * Return: 0; -EINVAL for a vector that is not there; -EBADF; -EMFILE.
  */
-HF_MUST_CHECK int hf_emu_irq_set(struct hf_emu *emu, uint32_t vector,
-				 int eventfd, struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_irq_set(struct hf_emu *emu, uint32_t vector,
+					int eventfd, struct hf_error *err);
 
 /**
  * hf_emu_irq_mask() - mask or unmask a vector
@@ -466,7 +474,7 @@ HF_MUST_CHECK int hf_emu_irq_set(struct hf_emu *emu, uint32_t vector,
  *
  * Context: any thread.
  */
-void hf_emu_irq_mask(struct hf_emu *emu, uint32_t vector, bool masked);
+HF_API void hf_emu_irq_mask(struct hf_emu *emu, uint32_t vector, bool masked);
 
 /**
  * hf_emu_irq_pending() - the pending bit of a vector
@@ -476,7 +484,7 @@ void hf_emu_irq_mask(struct hf_emu *emu, uint32_t vector, bool masked);
  * Context: any thread.
  * Return: whether an interrupt waits for the vector to be unmasked.
  */
-bool hf_emu_irq_pending(struct hf_emu *emu, uint32_t vector);
+HF_API bool hf_emu_irq_pending(struct hf_emu *emu, uint32_t vector);
 
 /**
  * hf_emu_intx_set() - connect the INTx-like pin
@@ -488,8 +496,8 @@ bool hf_emu_irq_pending(struct hf_emu *emu, uint32_t vector);
  *
  * Context: control path.
  */
-void hf_emu_intx_set(struct hf_emu *emu, void (*level)(void *user, bool high),
-		     void *user);
+HF_API void hf_emu_intx_set(struct hf_emu *emu,
+			    void (*level)(void *user, bool high), void *user);
 
 /**
  * hf_emu_intx_level() - the level of the pin now
@@ -498,7 +506,7 @@ void hf_emu_intx_set(struct hf_emu *emu, void (*level)(void *user, bool high),
  * Context: any thread.
  * Return: true when the pin is asserted.
  */
-bool hf_emu_intx_level(struct hf_emu *emu);
+HF_API bool hf_emu_intx_level(struct hf_emu *emu);
 
 /* -------------------------------------------------------------- life, death */
 
@@ -512,7 +520,7 @@ bool hf_emu_intx_level(struct hf_emu *emu);
  *
  * Context: control path; waits for commands in execution.
  */
-void hf_emu_reset(struct hf_emu *emu);
+HF_API void hf_emu_reset(struct hf_emu *emu);
 
 /**
  * hf_emu_power_fail() - lose power, and get it back
@@ -523,7 +531,7 @@ void hf_emu_reset(struct hf_emu *emu);
  *
  * Context: control path; waits for commands in execution.
  */
-void hf_emu_power_fail(struct hf_emu *emu);
+HF_API void hf_emu_power_fail(struct hf_emu *emu);
 
 /**
  * hf_emu_flush() - make everything written durable
@@ -534,7 +542,7 @@ void hf_emu_power_fail(struct hf_emu *emu);
  * Context: control path; may wait for the disk.
  * Return: 0, or what the first medium that failed returned.
  */
-HF_MUST_CHECK int hf_emu_flush(struct hf_emu *emu);
+HF_API HF_MUST_CHECK int hf_emu_flush(struct hf_emu *emu);
 
 /**
  * hf_emu_event() - raise an asynchronous event
@@ -548,8 +556,8 @@ HF_MUST_CHECK int hf_emu_flush(struct hf_emu *emu);
  *
  * Context: any thread.
  */
-void hf_emu_event(struct hf_emu *emu, uint8_t type, uint8_t info,
-		  uint8_t log_id);
+HF_API void hf_emu_event(struct hf_emu *emu, uint8_t type, uint8_t info,
+			 uint8_t log_id);
 
 /**
  * hf_emu_temperature_set() - set the composite temperature
@@ -558,7 +566,7 @@ void hf_emu_event(struct hf_emu *emu, uint8_t type, uint8_t info,
  *
  * Context: any thread.
  */
-void hf_emu_temperature_set(struct hf_emu *emu, uint16_t kelvin);
+HF_API void hf_emu_temperature_set(struct hf_emu *emu, uint16_t kelvin);
 
 /**
  * hf_emu_process() - serve an HF_EMU_MANUAL controller
@@ -571,7 +579,7 @@ void hf_emu_temperature_set(struct hf_emu *emu, uint16_t kelvin);
  * Context: one thread at a time.
  * Return: commands fetched and delayed actions done; 0 means idle.
  */
-uint32_t hf_emu_process(struct hf_emu *emu, uint32_t max_commands);
+HF_API uint32_t hf_emu_process(struct hf_emu *emu, uint32_t max_commands);
 
 /**
  * hf_emu_advance() - let an HF_EMU_MANUAL controller's time pass
@@ -580,7 +588,7 @@ uint32_t hf_emu_process(struct hf_emu *emu, uint32_t max_commands);
  *
  * Context: one thread at a time; executes nothing by itself.
  */
-void hf_emu_advance(struct hf_emu *emu, uint64_t ns);
+HF_API void hf_emu_advance(struct hf_emu *emu, uint64_t ns);
 
 /* ------------------------------------------------------------------ faults */
 
@@ -594,8 +602,8 @@ void hf_emu_advance(struct hf_emu *emu, uint64_t ns);
  * Context: control path.
  * Return: 0; -EINVAL; -ENOMEM; -ENOSPC when there are too many rules.
  */
-HF_MUST_CHECK int hf_emu_fault_add(struct hf_emu *emu, const char *text,
-				   uint32_t *id, struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_emu_fault_add(struct hf_emu *emu, const char *text,
+					  uint32_t *id, struct hf_error *err);
 
 /**
  * hf_emu_fault_remove() - end one rule
@@ -607,7 +615,7 @@ HF_MUST_CHECK int hf_emu_fault_add(struct hf_emu *emu, const char *text,
  * Context: control path.
  * Return: 0; -ENOENT.
  */
-int hf_emu_fault_remove(struct hf_emu *emu, uint32_t id);
+HF_API int hf_emu_fault_remove(struct hf_emu *emu, uint32_t id);
 
 /**
  * hf_emu_fault_clear() - end all rules
@@ -615,7 +623,7 @@ int hf_emu_fault_remove(struct hf_emu *emu, uint32_t id);
  *
  * Context: control path.
  */
-void hf_emu_fault_clear(struct hf_emu *emu);
+HF_API void hf_emu_fault_clear(struct hf_emu *emu);
 
 /**
  * hf_emu_fault_release() - let the commands go on that a rule holds
@@ -625,7 +633,7 @@ void hf_emu_fault_clear(struct hf_emu *emu);
  * Context: any thread.
  * Return: commands released.
  */
-uint32_t hf_emu_fault_release(struct hf_emu *emu, uint32_t id);
+HF_API uint32_t hf_emu_fault_release(struct hf_emu *emu, uint32_t id);
 
 /**
  * hf_emu_fault_hits() - how often a rule has matched and acted
@@ -635,7 +643,7 @@ uint32_t hf_emu_fault_release(struct hf_emu *emu, uint32_t id);
  * Context: any thread.
  * Return: times; 0 for an unknown rule.
  */
-uint64_t hf_emu_fault_hits(struct hf_emu *emu, uint32_t id);
+HF_API uint64_t hf_emu_fault_hits(struct hf_emu *emu, uint32_t id);
 
 /**
  * hf_emu_fault_list() - the rules as JSON
@@ -645,7 +653,7 @@ uint64_t hf_emu_fault_hits(struct hf_emu *emu, uint32_t id);
  * Return: a string for free(): an array of {id, text, hits}; NULL without
  * memory.
  */
-char *hf_emu_fault_list(struct hf_emu *emu);
+HF_API char *hf_emu_fault_list(struct hf_emu *emu);
 
 /* ---------------------------------------------------------------- insight */
 
@@ -695,7 +703,7 @@ struct hf_emu_stats {
  *
  * Context: any thread; takes a lock.
  */
-void hf_emu_stats(struct hf_emu *emu, struct hf_emu_stats *stats);
+HF_API void hf_emu_stats(struct hf_emu *emu, struct hf_emu_stats *stats);
 
 /**
  * struct hf_emu_queue_info - one queue as the controller sees it
@@ -731,8 +739,8 @@ struct hf_emu_queue_info {
  *
  * Context: any thread; takes a lock.
  */
-void hf_emu_sq_info(struct hf_emu *emu, uint16_t qid,
-		    struct hf_emu_queue_info *info);
+HF_API void hf_emu_sq_info(struct hf_emu *emu, uint16_t qid,
+			   struct hf_emu_queue_info *info);
 
 /**
  * hf_emu_cq_info() - a completion queue
@@ -742,8 +750,8 @@ void hf_emu_sq_info(struct hf_emu *emu, uint16_t qid,
  *
  * Context: any thread; takes a lock.
  */
-void hf_emu_cq_info(struct hf_emu *emu, uint16_t qid,
-		    struct hf_emu_queue_info *info);
+HF_API void hf_emu_cq_info(struct hf_emu *emu, uint16_t qid,
+			   struct hf_emu_queue_info *info);
 
 /**
  * hf_emu_inspect() - the live state as JSON
@@ -752,7 +760,7 @@ void hf_emu_cq_info(struct hf_emu *emu, uint16_t qid,
  * Context: control path; takes locks.
  * Return: a string for free(); NULL without memory.
  */
-char *hf_emu_inspect(struct hf_emu *emu);
+HF_API char *hf_emu_inspect(struct hf_emu *emu);
 
 #ifdef __cplusplus
 }
