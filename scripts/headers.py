@@ -47,9 +47,16 @@ class Function:
 
 
 DECLARATION = re.compile(
-    r"^(?P<head>[A-Za-z_][\w \t\n*]*?[\s*])(?P<name>hf_\w+)"
-    r"\((?P<args>[^;{}]*?)\)(?P<tail>[^;{}()]*(?:\([^;{}]*\)[^;{}()]*)*)"
-    r"(?P<end>[;{])", re.M)
+    r"^(?P<head>[A-Za-z_][\w \t\n*]*?[\s*])(?P<name>hf_\w+)\(", re.M)
+
+
+def closing(text, at):
+    """Index of the parenthesis that closes the one before @at."""
+    depth = 1
+    while at < len(text) and depth:
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        at += 1
+    return at - 1
 
 
 def split_arguments(text):
@@ -109,7 +116,8 @@ def functions(header):
             opening = before.rfind("/*")
             if before[opening:].startswith("/**"):
                 doc = before[opening:]
-        arguments = split_arguments(match["args"])
+        arguments = split_arguments(
+            flat[match.end():closing(flat, match.end())])
         names = [] if arguments == ["void"] else [
             "..." if a == "..." else parameter_name(a) for a in arguments]
         kind = re.sub(r"\b(HF_API|HF_MUST_CHECK|static|inline|const)\b", "",
