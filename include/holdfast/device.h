@@ -47,7 +47,7 @@ struct hf_device_options {
  *
  * Context: any thread; never blocks.
  */
-void hf_device_options_init(struct hf_device_options *options);
+HF_API void hf_device_options_init(struct hf_device_options *options);
 
 /**
  * hf_device_open() - reach a controller
@@ -64,9 +64,10 @@ void hf_device_options_init(struct hf_device_options *options);
  * the options' timeout.
  * Return: 0 or a negative errno.
  */
-HF_MUST_CHECK int hf_device_open(struct hf_device **device, const char *address,
-				 const struct hf_device_options *options,
-				 struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_device_open(struct hf_device **device,
+					const char *address,
+					const struct hf_device_options *options,
+					struct hf_error *err);
 
 /**
  * hf_device_open_emulated() - reach an emulated controller of this process
@@ -81,7 +82,7 @@ HF_MUST_CHECK int hf_device_open(struct hf_device **device, const char *address,
  * Context: control path, any thread; never blocks.
  * Return: 0 or a negative errno.
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_device_open_emulated(struct hf_device **device, struct hf_emu *emu,
 			const struct hf_device_options *options,
 			struct hf_error *err);
@@ -92,7 +93,7 @@ hf_device_open_emulated(struct hf_device **device, struct hf_emu *emu,
  *
  * Context: control path, any thread.
  */
-void hf_device_close(struct hf_device *device);
+HF_API void hf_device_close(struct hf_device *device);
 
 /**
  * hf_device_id() - the device's name in log lines and errors
@@ -101,7 +102,7 @@ void hf_device_close(struct hf_device *device);
  * Context: any thread; never blocks.
  * Return: a string that lives as long as the device.
  */
-const char *hf_device_id(const struct hf_device *device);
+HF_API const char *hf_device_id(const struct hf_device *device);
 
 #ifdef __cplusplus
 }

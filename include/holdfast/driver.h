@@ -52,7 +52,7 @@ struct hf_driver_options {
  *
  * Context: any thread; never blocks.
  */
-void hf_driver_options_init(struct hf_driver_options *options);
+HF_API void hf_driver_options_init(struct hf_driver_options *options);
 
 /**
  * hf_driver_open() - open a device and bring its controller up
@@ -68,9 +68,10 @@ void hf_driver_options_init(struct hf_driver_options *options);
  * time limits (CAP.TO or CRTO).
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_driver_open(struct hf_driver **drv, const char *address,
-				 const struct hf_driver_options *options,
-				 struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_driver_open(struct hf_driver **drv,
+					const char *address,
+					const struct hf_driver_options *options,
+					struct hf_error *err);
 
 /**
  * hf_driver_start() - begin to bring a controller up
@@ -85,10 +86,9 @@ HF_MUST_CHECK int hf_driver_open(struct hf_driver **drv, const char *address,
  * Context: control path, any thread; never blocks.
  * Return: 0 or a negative errno.
  */
-HF_MUST_CHECK int hf_driver_start(struct hf_driver **drv,
-				  struct hf_device *device,
-				  const struct hf_driver_options *options,
-				  struct hf_error *err);
+HF_API HF_MUST_CHECK int
+hf_driver_start(struct hf_driver **drv, struct hf_device *device,
+		const struct hf_driver_options *options, struct hf_error *err);
 
 /**
  * hf_driver_ready_wait() - wait until the controller is up, or is not to be
@@ -99,8 +99,8 @@ HF_MUST_CHECK int hf_driver_start(struct hf_driver **drv,
  * Return: 0, a negative errno or an NVMe status word; on failure the driver
  * is still to be closed.
  */
-HF_MUST_CHECK int hf_driver_ready_wait(struct hf_driver *drv,
-				       struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_driver_ready_wait(struct hf_driver *drv,
+					      struct hf_error *err);
 
 /**
  * hf_driver_fd() - readable when hf_driver_process() has something to do
@@ -109,7 +109,7 @@ HF_MUST_CHECK int hf_driver_ready_wait(struct hf_driver *drv,
  * Context: any thread; never blocks. The descriptor stays the driver's.
  * Return: a descriptor for poll or epoll.
  */
-int hf_driver_fd(const struct hf_driver *drv);
+HF_API int hf_driver_fd(const struct hf_driver *drv);
 
 /**
  * hf_driver_process() - do the control work that is due
@@ -122,7 +122,7 @@ int hf_driver_fd(const struct hf_driver *drv);
  * Context: any thread; never blocks.
  * Return: 0, or -ENODEV once the controller is lost for good.
  */
-int hf_driver_process(struct hf_driver *drv);
+HF_API int hf_driver_process(struct hf_driver *drv);
 
 /**
  * hf_driver_close() - shut the controller down and let go of it
@@ -137,7 +137,7 @@ int hf_driver_process(struct hf_driver *drv);
  * Context: control path; blocks. No other thread may be inside a call.
  * Return: 0 or a negative errno.
  */
-int hf_driver_close(struct hf_driver *drv, struct hf_error *err);
+HF_API int hf_driver_close(struct hf_driver *drv, struct hf_error *err);
 
 /**
  * hf_driver_identify() - the Identify Controller data
@@ -146,7 +146,8 @@ int hf_driver_close(struct hf_driver *drv, struct hf_error *err);
  * Context: any thread; never blocks.
  * Return: 4096 bytes that live as long as the driver.
  */
-const struct nvme_id_ctrl *hf_driver_identify(const struct hf_driver *drv);
+HF_API const struct nvme_id_ctrl *
+hf_driver_identify(const struct hf_driver *drv);
 
 /**
  * hf_driver_device() - the device under a driver
@@ -155,7 +156,7 @@ const struct nvme_id_ctrl *hf_driver_identify(const struct hf_driver *drv);
  * Context: any thread; never blocks.
  * Return: the device; it stays the driver's.
  */
-struct hf_device *hf_driver_device(const struct hf_driver *drv);
+HF_API struct hf_device *hf_driver_device(const struct hf_driver *drv);
 
 /**
  * struct hf_driver_info - what the driver has to work with
@@ -186,7 +187,8 @@ struct hf_driver_info {
  *
  * Context: any thread; never blocks.
  */
-void hf_driver_get_info(struct hf_driver *drv, struct hf_driver_info *info);
+HF_API void hf_driver_get_info(struct hf_driver *drv,
+			       struct hf_driver_info *info);
 
 /**
  * hf_driver_inspect() - the live state as a tree
@@ -197,7 +199,7 @@ void hf_driver_get_info(struct hf_driver *drv, struct hf_driver_info *info);
  * Context: any thread; never blocks.
  * Return: JSON for the caller to free(), or NULL when memory ran out.
  */
-char *hf_driver_inspect(struct hf_driver *drv);
+HF_API char *hf_driver_inspect(struct hf_driver *drv);
 
 /* What an event is about. */
 enum hf_event_kind {
@@ -238,7 +240,7 @@ struct hf_event {
  * Context: any thread; never blocks.
  * Return: 1 when there was one, 0 when not.
  */
-int hf_event_next(struct hf_driver *drv, struct hf_event *event);
+HF_API int hf_event_next(struct hf_driver *drv, struct hf_event *event);
 
 /**
  * hf_event_fd() - readable while there are events to take
@@ -247,7 +249,7 @@ int hf_event_next(struct hf_driver *drv, struct hf_event *event);
  * Context: any thread; never blocks. The descriptor stays the driver's.
  * Return: a descriptor for poll or epoll.
  */
-int hf_event_fd(const struct hf_driver *drv);
+HF_API int hf_event_fd(const struct hf_driver *drv);
 
 /**
  * hf_dma_alloc() - memory that the controller reaches without copying
@@ -261,8 +263,8 @@ int hf_event_fd(const struct hf_driver *drv);
  * Context: control path, any thread; may make system calls.
  * Return: the memory, or NULL.
  */
-void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
-		   struct hf_error *err);
+HF_API void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
+			  struct hf_error *err);
 
 /**
  * hf_dma_free() - give hf_dma_alloc() memory back
@@ -271,7 +273,7 @@ void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
  *
  * Context: control path, any thread.
  */
-void hf_dma_free(struct hf_driver *drv, void *memory);
+HF_API void hf_dma_free(struct hf_driver *drv, void *memory);
 
 /**
  * hf_dma_register() - let the controller reach the caller's memory
@@ -290,9 +292,10 @@ void hf_dma_free(struct hf_driver *drv, void *memory);
  * Return: 0, -EINVAL, -EEXIST for an overlap, -ENOSPC at the limit of
  * mappings, -ENOMEM at the limit of locked memory, another negative errno.
  */
-HF_MUST_CHECK int hf_dma_register(struct hf_driver *drv, void *memory,
-				  uint64_t len_bytes, int fd,
-				  uint64_t fd_offset, struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_dma_register(struct hf_driver *drv, void *memory,
+					 uint64_t len_bytes, int fd,
+					 uint64_t fd_offset,
+					 struct hf_error *err);
 
 /**
  * hf_dma_unregister() - undo hf_dma_register()
@@ -303,8 +306,8 @@ HF_MUST_CHECK int hf_dma_register(struct hf_driver *drv, void *memory,
  * Context: control path, any thread; may make system calls.
  * Return: 0, -ENOENT, or another negative errno.
  */
-HF_MUST_CHECK int hf_dma_unregister(struct hf_driver *drv, void *memory,
-				    struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_dma_unregister(struct hf_driver *drv, void *memory,
+					   struct hf_error *err);
 
 #ifdef __cplusplus
 }

@@ -129,8 +129,8 @@ struct hf_io {
  *
  * Context: any thread; never blocks.
  */
-void hf_io_prep_read(struct hf_io *io, struct hf_namespace *ns, uint64_t lba,
-		     uint64_t blocks, void *buf);
+HF_API void hf_io_prep_read(struct hf_io *io, struct hf_namespace *ns,
+			    uint64_t lba, uint64_t blocks, void *buf);
 
 /**
  * hf_io_prep_write() - set up a write
@@ -142,8 +142,8 @@ void hf_io_prep_read(struct hf_io *io, struct hf_namespace *ns, uint64_t lba,
  *
  * Context: any thread; never blocks.
  */
-void hf_io_prep_write(struct hf_io *io, struct hf_namespace *ns, uint64_t lba,
-		      uint64_t blocks, const void *buf);
+HF_API void hf_io_prep_write(struct hf_io *io, struct hf_namespace *ns,
+			     uint64_t lba, uint64_t blocks, const void *buf);
 
 /**
  * hf_io_prep() - set up any other operation
@@ -155,8 +155,8 @@ void hf_io_prep_write(struct hf_io *io, struct hf_namespace *ns, uint64_t lba,
  *
  * Context: any thread; never blocks.
  */
-void hf_io_prep(struct hf_io *io, struct hf_namespace *ns, enum hf_op op,
-		uint64_t lba, uint64_t blocks);
+HF_API void hf_io_prep(struct hf_io *io, struct hf_namespace *ns, enum hf_op op,
+		       uint64_t lba, uint64_t blocks);
 
 /* How completions are taken. */
 enum hf_queue_mode {
@@ -181,9 +181,10 @@ enum hf_queue_mode {
  * Return: 0, -ERANGE for a CPU the driver does not serve, -EBUSY when the
  * CPU's queue is open already, -ENOTSUP for HF_THREAD without a runtime.
  */
-HF_MUST_CHECK int hf_queue_open(struct hf_queue **queue, struct hf_driver *drv,
-				uint32_t cpu, enum hf_queue_mode mode,
-				struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_queue_open(struct hf_queue **queue,
+				       struct hf_driver *drv, uint32_t cpu,
+				       enum hf_queue_mode mode,
+				       struct hf_error *err);
 
 /**
  * hf_queue_close() - give the handle back
@@ -191,7 +192,7 @@ HF_MUST_CHECK int hf_queue_open(struct hf_queue **queue, struct hf_driver *drv,
  *
  * Context: control path, any thread, none inside a call on @queue.
  */
-void hf_queue_close(struct hf_queue *queue);
+HF_API void hf_queue_close(struct hf_queue *queue);
 
 /**
  * hf_queue_set_mode() - change how completions are taken, while it runs
@@ -201,8 +202,8 @@ void hf_queue_close(struct hf_queue *queue);
  * Context: any thread; never blocks.
  * Return: 0, or -ENOTSUP for HF_THREAD without a runtime.
  */
-HF_MUST_CHECK int hf_queue_set_mode(struct hf_queue *queue,
-				    enum hf_queue_mode mode);
+HF_API HF_MUST_CHECK int hf_queue_set_mode(struct hf_queue *queue,
+					   enum hf_queue_mode mode);
 
 /**
  * hf_queue_fd() - readable when there may be completions to reap
@@ -211,7 +212,7 @@ HF_MUST_CHECK int hf_queue_set_mode(struct hf_queue *queue,
  * Context: any thread; never blocks. The descriptor stays holdfast's.
  * Return: a descriptor for poll or epoll, or a negative errno.
  */
-int hf_queue_fd(struct hf_queue *queue);
+HF_API int hf_queue_fd(struct hf_queue *queue);
 
 /**
  * hf_submit() - hand over a batch
@@ -228,8 +229,8 @@ int hf_queue_fd(struct hf_queue *queue);
  * was refused: call again with it first to be told why (-EAGAIN, -EINVAL,
  * -ERANGE, -EROFS, -ENODEV when the namespace or the controller is gone).
  */
-HF_MUST_CHECK int hf_submit(struct hf_queue *queue, struct hf_io *const *ios,
-			    uint32_t count);
+HF_API HF_MUST_CHECK int hf_submit(struct hf_queue *queue,
+				   struct hf_io *const *ios, uint32_t count);
 
 /**
  * hf_reap() - take completions and call back
@@ -240,7 +241,7 @@ HF_MUST_CHECK int hf_submit(struct hf_queue *queue, struct hf_io *const *ios,
  * of other CPUs that share the queue pair.
  * Return: completions taken.
  */
-int hf_reap(struct hf_queue *queue, uint32_t budget);
+HF_API int hf_reap(struct hf_queue *queue, uint32_t budget);
 
 /**
  * hf_queue_wait() - sleep until there may be completions to reap
@@ -250,7 +251,8 @@ int hf_reap(struct hf_queue *queue, uint32_t budget);
  * Context: blocks.
  * Return: 0, or -ETIMEDOUT.
  */
-HF_MUST_CHECK int hf_queue_wait(struct hf_queue *queue, uint32_t timeout_ms);
+HF_API HF_MUST_CHECK int hf_queue_wait(struct hf_queue *queue,
+				       uint32_t timeout_ms);
 
 /**
  * hf_io_wait() - submit one I/O and wait for its end
@@ -261,7 +263,7 @@ HF_MUST_CHECK int hf_queue_wait(struct hf_queue *queue, uint32_t timeout_ms);
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_io_wait(struct hf_io *io);
+HF_API HF_MUST_CHECK int hf_io_wait(struct hf_io *io);
 
 /**
  * hf_read() - read blocks
@@ -273,8 +275,8 @@ HF_MUST_CHECK int hf_io_wait(struct hf_io *io);
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_read(struct hf_namespace *ns, uint64_t lba,
-			  uint64_t blocks, void *buf);
+HF_API HF_MUST_CHECK int hf_read(struct hf_namespace *ns, uint64_t lba,
+				 uint64_t blocks, void *buf);
 
 /**
  * hf_write() - write blocks
@@ -286,8 +288,8 @@ HF_MUST_CHECK int hf_read(struct hf_namespace *ns, uint64_t lba,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_write(struct hf_namespace *ns, uint64_t lba,
-			   uint64_t blocks, const void *buf);
+HF_API HF_MUST_CHECK int hf_write(struct hf_namespace *ns, uint64_t lba,
+				  uint64_t blocks, const void *buf);
 
 /**
  * hf_flush() - make completed writes durable
@@ -296,7 +298,7 @@ HF_MUST_CHECK int hf_write(struct hf_namespace *ns, uint64_t lba,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_flush(struct hf_namespace *ns);
+HF_API HF_MUST_CHECK int hf_flush(struct hf_namespace *ns);
 
 /**
  * hf_deallocate() - say that blocks are no longer needed
@@ -307,8 +309,9 @@ HF_MUST_CHECK int hf_flush(struct hf_namespace *ns);
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, -ENOTSUP, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_deallocate(struct hf_namespace *ns,
-				const struct hf_range *ranges, uint32_t count);
+HF_API HF_MUST_CHECK int hf_deallocate(struct hf_namespace *ns,
+				       const struct hf_range *ranges,
+				       uint32_t count);
 
 /**
  * hf_write_zeroes() - zero blocks without sending zeroes
@@ -320,8 +323,8 @@ HF_MUST_CHECK int hf_deallocate(struct hf_namespace *ns,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, -ENOTSUP, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_write_zeroes(struct hf_namespace *ns, uint64_t lba,
-				  uint64_t blocks, uint32_t flags);
+HF_API HF_MUST_CHECK int hf_write_zeroes(struct hf_namespace *ns, uint64_t lba,
+					 uint64_t blocks, uint32_t flags);
 
 /**
  * hf_compare() - compare blocks with a buffer, in the controller
@@ -334,8 +337,8 @@ HF_MUST_CHECK int hf_write_zeroes(struct hf_namespace *ns, uint64_t lba,
  * Return: 0 when equal, the Compare Failure status (285h) when not, -ENOTSUP,
  * a negative errno or another NVMe status word.
  */
-HF_MUST_CHECK int hf_compare(struct hf_namespace *ns, uint64_t lba,
-			     uint64_t blocks, const void *buf);
+HF_API HF_MUST_CHECK int hf_compare(struct hf_namespace *ns, uint64_t lba,
+				    uint64_t blocks, const void *buf);
 
 /**
  * hf_verify() - have the controller read blocks and check them
@@ -346,8 +349,8 @@ HF_MUST_CHECK int hf_compare(struct hf_namespace *ns, uint64_t lba,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, -ENOTSUP, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_verify(struct hf_namespace *ns, uint64_t lba,
-			    uint64_t blocks);
+HF_API HF_MUST_CHECK int hf_verify(struct hf_namespace *ns, uint64_t lba,
+				   uint64_t blocks);
 
 /**
  * hf_io_command() - any I/O command
@@ -357,8 +360,8 @@ HF_MUST_CHECK int hf_verify(struct hf_namespace *ns, uint64_t lba,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_io_command(struct hf_driver *drv,
-				struct hf_command *command);
+HF_API HF_MUST_CHECK int hf_io_command(struct hf_driver *drv,
+				       struct hf_command *command);
 
 /**
  * hf_admin_command() - any admin command
@@ -373,9 +376,9 @@ HF_MUST_CHECK int hf_io_command(struct hf_driver *drv,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_admin_command(struct hf_driver *drv,
-				   struct hf_command *command,
-				   struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_admin_command(struct hf_driver *drv,
+					  struct hf_command *command,
+					  struct hf_error *err);
 
 #ifdef __cplusplus
 }

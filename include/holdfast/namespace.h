@@ -70,9 +70,10 @@ struct hf_namespace_info {
  * Context: control path; blocks for admin commands.
  * Return: 0, a negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_namespace_list(struct hf_driver *drv, uint32_t *nsids,
-				    uint32_t max, uint32_t *count,
-				    struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_namespace_list(struct hf_driver *drv,
+					   uint32_t *nsids, uint32_t max,
+					   uint32_t *count,
+					   struct hf_error *err);
 
 /**
  * hf_namespace_open() - open a namespace
@@ -89,9 +90,9 @@ HF_MUST_CHECK int hf_namespace_list(struct hf_driver *drv, uint32_t *nsids,
  * -ENOTSUP for a format that cannot be used, another negative errno or an
  * NVMe status word.
  */
-HF_MUST_CHECK int hf_namespace_open(struct hf_namespace **ns,
-				    struct hf_driver *drv, uint32_t nsid,
-				    struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_namespace_open(struct hf_namespace **ns,
+					   struct hf_driver *drv, uint32_t nsid,
+					   struct hf_error *err);
 
 /**
  * hf_namespace_close() - close a namespace
@@ -99,7 +100,7 @@ HF_MUST_CHECK int hf_namespace_open(struct hf_namespace **ns,
  *
  * Context: control path, any thread; never blocks.
  */
-void hf_namespace_close(struct hf_namespace *ns);
+HF_API void hf_namespace_close(struct hf_namespace *ns);
 
 /**
  * hf_namespace_get_info() - geometry and identity, as of the last rescan
@@ -108,8 +109,8 @@ void hf_namespace_close(struct hf_namespace *ns);
  *
  * Context: any thread; never blocks.
  */
-void hf_namespace_get_info(struct hf_namespace *ns,
-			   struct hf_namespace_info *info);
+HF_API void hf_namespace_get_info(struct hf_namespace *ns,
+				  struct hf_namespace_info *info);
 
 /**
  * hf_namespace_rescan() - ask the controller again
@@ -123,8 +124,8 @@ void hf_namespace_get_info(struct hf_namespace *ns,
  * Return: 0, -ENODEV when it was removed or replaced by another, a negative
  * errno or an NVMe status word.
  */
-HF_MUST_CHECK int hf_namespace_rescan(struct hf_namespace *ns,
-				      struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_namespace_rescan(struct hf_namespace *ns,
+					     struct hf_error *err);
 
 /**
  * hf_namespace_change_wait() - sleep until size or presence differ
@@ -136,9 +137,9 @@ HF_MUST_CHECK int hf_namespace_rescan(struct hf_namespace *ns,
  * Return: 0 when the size differs from @blocks, -ENODEV when it was removed,
  * -ETIMEDOUT.
  */
-HF_MUST_CHECK int hf_namespace_change_wait(struct hf_namespace *ns,
-					   uint64_t blocks,
-					   uint32_t timeout_ms);
+HF_API HF_MUST_CHECK int hf_namespace_change_wait(struct hf_namespace *ns,
+						  uint64_t blocks,
+						  uint32_t timeout_ms);
 
 /* Types of reservation; the values of the specification's RTYPE field. */
 enum hf_reservation_type {
@@ -182,7 +183,7 @@ enum hf_reservation_release_action {
  * Return: 0, -ENOTSUP, a negative errno or an NVMe status word (Reservation
  * Conflict, 083h).
  */
-HF_MUST_CHECK int hf_reservation_register(
+HF_API HF_MUST_CHECK int hf_reservation_register(
 	struct hf_namespace *ns, enum hf_reservation_register_action action,
 	uint64_t current_key, uint64_t new_key, bool ignore_key);
 
@@ -197,7 +198,7 @@ HF_MUST_CHECK int hf_reservation_register(
  * Context: blocks; any thread but one of holdfast's own.
  * Return: as hf_reservation_register().
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_reservation_acquire(struct hf_namespace *ns,
 		       enum hf_reservation_acquire_action action,
 		       enum hf_reservation_type type, uint64_t current_key,
@@ -213,7 +214,7 @@ hf_reservation_acquire(struct hf_namespace *ns,
  * Context: blocks; any thread but one of holdfast's own.
  * Return: as hf_reservation_register().
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_reservation_release(struct hf_namespace *ns,
 		       enum hf_reservation_release_action action,
 		       enum hf_reservation_type type, uint64_t current_key);
@@ -244,7 +245,7 @@ struct hf_reservation_report {
  * Return: 0, -ENOTSUP, -EPROTO for a report that contradicts itself, another
  * negative errno or an NVMe status word.
  */
-HF_MUST_CHECK int
+HF_API HF_MUST_CHECK int
 hf_reservation_get_report(struct hf_namespace *ns,
 			  struct hf_reservation_report *report,
 			  struct hf_registrant *registrants, uint32_t max);
