@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Machines for tests: kernels, QEMUs, initramfs images and their boots."""
