@@ -307,6 +307,15 @@ HF_API uint32_t hf_emu_namespace_list(struct hf_emu *emu,
 HF_API uint64_t hf_emu_bar_bytes(const struct hf_emu *emu);
 
 /**
+ * hf_emu_vectors() - how many interrupt vectors there are
+ * @emu: controller
+ *
+ * Context: any thread; never blocks.
+ * Return: options.vectors.
+ */
+HF_API uint32_t hf_emu_vectors(const struct hf_emu *emu);
+
+/**
  * hf_emu_reg_read() - read a register
  * @emu: controller
  * @offset: in BAR 0; a multiple of @len_bytes, or of 4 for 8 bytes

@@ -3,6 +3,7 @@
  * NVMe. */
 #pragma once
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@
 #include "holdfast/device.h"
 
 struct hf_device;
+struct json_object;
 
 /* How hf_device_release() leaves the function behind. */
 enum hf_release {

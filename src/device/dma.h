@@ -51,7 +51,12 @@ enum hf_dma_owner {
 	HF_DMA_OWNER_SHADOW = 4,   /* shadow doorbells */
 };
 
-struct hf_dma_region;
+/* One mapping of the device's, under its index in the registry. */
+struct hf_dma_region {
+	struct hf_dma_mapping map; /* vaddr NULL: nobody here can reach it */
+	uint64_t *used;            /* of a pool: a bit for each 4 KiB page */
+	uint64_t pages;
+};
 
 struct hf_dma {
 	struct hf_device *dev;
@@ -59,10 +64,10 @@ struct hf_dma {
 	struct hf_dma_limits limits;
 	struct hf_dma_registry *registry; /* shared mapping */
 	int registry_fd;
-	struct hf_dma_region *regions; /* dense, region_count of them */
-	uint32_t region_count;
-	uint32_t region_room;
+	struct hf_dma_region
+		*regions; /* as many as the registry has room for */
 	uint64_t allocated_bytes;
+	uint64_t next_pool_bytes; /* pools grow, so that they stay few */
 	struct hf_iova_map map;
 	bool initialised;
 };

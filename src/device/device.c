@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/device.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+#define DOORBELLS_OFFSET 0x1000u
+
+void hf_device_options_init(struct hf_device_options *options)
+{
+	*options = (struct hf_device_options){
+		.size = sizeof(*options),
+		.huge_pages = HF_HUGE_PAGES_AUTO,
+		.timeout_ms = 5000,
+	};
+}
+
+/* "0000:01:00.0" or "01:00.0". */
+static bool is_pci_address(const char *text)
+{
+	unsigned int domain, bus, slot, function;
+	int end = 0;
+
+	if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function,
+		   &end) == 4 &&
+	    end > 0) {
+		return text[end] == '\0' || text[end] == ',';
+	}
+	end = 0;
+	return sscanf(text, "%2x:%2x.%1x%n", &bus, &slot, &function, &end) ==
+		       3 &&
+	       end > 0 && (text[end] == '\0' || text[end] == ',');
+}
+
+static const struct {
+	const char *prefix;
+	int (*open)(struct hf_device **device, const char *rest,
+		    const struct hf_device_options *options,
+		    struct hf_error *err);
+} backings[] = {
+	{NULL, NULL},
+};
+
+int hf_device_open(struct hf_device **device, const char *address,
+		   const struct hf_device_options *options,
+		   struct hf_error *err)
+{
+	struct hf_device_options defaults;
+	char with_prefix[256];
+
+	hf_device_options_init(&defaults);
+	if (options != NULL && options->size != sizeof(*options)) {
+		return hf_error_set(err, -EINVAL,
+				    "device options of %zu bytes: initialise "
+				    "them with hf_device_options_init()",
+				    options->size);
+	}
+	if (is_pci_address(address)) {
+		snprintf(with_prefix, sizeof(with_prefix), "vfio:%s", address);
+		address = with_prefix;
+	}
+
+	for (size_t i = 0; backings[i].prefix != NULL; i++) {
+		size_t len = strlen(backings[i].prefix);
+
+		if (strncmp(address, backings[i].prefix, len) == 0) {
+			return backings[i].open(
+				device, address + len,
+				options != NULL ? options : &defaults, err);
+		}
+	}
+	return hf_error_set(err, -EINVAL,
+			    "'%s' is no address of a controller: use "
+			    "vfio:DDDD:BB:DD.F, vfio-user:SOCKET, or emulated: "
+			    "with options",
+			    address);
+}
+
+void hf_device_close(struct hf_device *device)
+{
+	if (device != NULL) {
+		hf_device_release(device, HF_RELEASE_RESET);
+	}
+}
+
+const char *hf_device_id(const struct hf_device *device)
+{
+	return device->id;
+}
+
+int hf_device_init(struct hf_device *dev, struct hf_error *err)
+{
+	if (dev->bar0_bytes < HF_BAR0_MIN_BYTES) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: BAR 0 of %#llx bytes is too small for "
+				    "an NVMe controller",
+				    dev->id,
+				    (unsigned long long)dev->bar0_bytes);
+	}
+	return hf_dma_init(&dev->dma, dev, err);
+}
+
+void hf_device_fini(struct hf_device *dev, enum hf_release how)
+{
+	hf_dma_fini(&dev->dma, how == HF_RELEASE_RESET);
+}
+
+void hf_device_release(struct hf_device *dev, enum hf_release how)
+{
+	if (how == HF_RELEASE_RESET) {
+		dev->ops->irq_unmap_all(dev);
+	}
+	dev->ops->destroy(dev, how);
+}
+
+static int reg_check(const struct hf_device *dev, uint32_t offset,
+		     uint32_t size_bytes)
+{
+	bool inside = hf_range_within(offset, size_bytes, dev->bar0_bytes);
+
+	assert(hf_is_aligned(offset, size_bytes));
+	return inside ? 0 : -ERANGE;
+}
+
+int hf_reg_read32(struct hf_device *dev, uint32_t offset, uint32_t *value)
+{
+	uint64_t wide = 0;
+
+	int rc = reg_check(dev, offset, 4);
+	if (rc == 0) {
+		rc = dev->ops->reg_read(dev, offset, 4, &wide);
+	}
+	*value = (uint32_t)wide;
+	return rc;
+}
+
+int hf_reg_read64(struct hf_device *dev, uint32_t offset, uint64_t *value)
+{
+	*value = 0;
+	int rc = reg_check(dev, offset, 8);
+	return rc != 0 ? rc : dev->ops->reg_read(dev, offset, 8, value);
+}
+
+int hf_reg_write32(struct hf_device *dev, uint32_t offset, uint32_t value)
+{
+	int rc = reg_check(dev, offset, 4);
+
+	return rc != 0 ? rc : dev->ops->reg_write(dev, offset, 4, value);
+}
+
+int hf_reg_write64(struct hf_device *dev, uint32_t offset, uint64_t value)
+{
+	int rc = reg_check(dev, offset, 8);
+
+	return rc != 0 ? rc : dev->ops->reg_write(dev, offset, 8, value);
+}
+
+int hf_doorbell_init(struct hf_doorbell *doorbell, struct hf_device *dev,
+		     uint32_t offset, struct hf_error *err)
+{
+	if (offset < DOORBELLS_OFFSET || reg_check(dev, offset, 4) != 0) {
+		return hf_error_set(err, -ERANGE,
+				    "%s: a doorbell at %#x lies outside BAR 0, "
+				    "which has %#llx bytes",
+				    dev->id, offset,
+				    (unsigned long long)dev->bar0_bytes);
+	}
+
+	*doorbell = (struct hf_doorbell){.dev = dev, .offset = offset};
+	if (dev->doorbells != NULL &&
+	    hf_range_within(offset - DOORBELLS_OFFSET, 4,
+			    dev->doorbells_bytes)) {
+		volatile uint8_t *at =
+			dev->doorbells + (offset - DOORBELLS_OFFSET);
+		doorbell->word = (volatile uint32_t *)(volatile void *)at;
+	}
+	return 0;
+}
