@@ -42,6 +42,7 @@ static void interrupts(struct hf_emu *emu)
 	bool high = false;
 	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
+	printf("%u vectors\n", hf_emu_vectors(emu));
 	hf_emu_irq_mode(emu, HF_EMU_IRQ_MSIX);
 	check(hf_emu_irq_set(emu, 0, fd, &err), "hf_emu_irq_set", &err);
 	hf_emu_irq_mask(emu, 0, true);

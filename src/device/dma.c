@@ -129,8 +129,9 @@ void hf_dma_fini(struct hf_dma *dma, bool unmap)
 		return;
 	}
 
-	for (uint32_t i = 0;
-	     dma->registry != NULL && i < HF_REGISTRY_REGIONS_MAX; i++) {
+	bool begun = dma->registry != NULL && dma->regions != NULL;
+
+	for (uint32_t i = 0; begun && i < HF_REGISTRY_REGIONS_MAX; i++) {
 		if (dma->registry->regions[i].state == HF_REGION_FREE) {
 			continue;
 		}
