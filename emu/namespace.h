@@ -42,6 +42,17 @@ void hf_emu_ns_ids(const struct hf_emu_ns *ns, struct hf_emu_ns_ids *ids);
 /* Loses what was not flushed. No command is in execution. */
 void hf_namespaces_power_fail(struct hf_emu *emu);
 
+/*
+ * Flushes every namespace: from within a command, and from the control path.
+ * 0, or what the first medium that failed returned.
+ */
+int hf_emu_ns_flush_all(struct hf_emu *emu);
+int hf_namespaces_flush(struct hf_emu *emu);
+
+/* The controller was reset: what belongs to a host without an identifier ends
+ * here. No command is in execution. */
+void hf_namespaces_reset(struct hf_emu *emu);
+
 /* For hf_emu_inspect(): an array of objects, json-c's reference is the
  * caller's; NULL without memory. */
 struct json_object *hf_namespaces_inspect(struct hf_emu *emu);
