@@ -40,7 +40,8 @@ struct qtest_device {
 	bool stop;    /* atomic */
 };
 
-static uint32_t mistakes;
+/* What the machines of this process have complained of. */
+static char *complaints;
 
 static struct qtest_device *from_dev(struct hf_device *dev)
 {
@@ -248,6 +249,22 @@ static void inspect(struct hf_device *dev, struct json_object *into)
 		json_object_new_int64((int64_t)q->machine.requests));
 }
 
+static void keep_complaints(struct hf_qtest_machine *machine)
+{
+	char *said = hf_qtest_said(machine);
+	char *both = NULL;
+
+	if (said == NULL ||
+	    asprintf(&both, "%s%s", complaints ? complaints : "", said) < 0) {
+		both = NULL;
+	}
+	free(said);
+	if (both != NULL) {
+		free(complaints);
+		complaints = both;
+	}
+}
+
 static void destroy(struct hf_device *dev, enum hf_release how)
 {
 	struct qtest_device *q = from_dev(dev);
@@ -256,8 +273,7 @@ static void destroy(struct hf_device *dev, enum hf_release how)
 	stop_polling(q);
 	hf_device_fini(dev, how);
 	if (q->machine.pid > 0) {
-		mistakes += hf_qtest_complaints(&q->machine, "pci_nvme_ub");
-		mistakes += hf_qtest_complaints(&q->machine, "pci_nvme_err");
+		keep_complaints(&q->machine);
 	}
 	hf_qtest_machine_stop(&q->machine);
 	free(q);
@@ -446,7 +462,25 @@ struct hf_qtest_machine *hf_qtest_machine(struct hf_device *dev)
 	return dev->ops == &qtest_ops ? &from_dev(dev)->machine : NULL;
 }
 
-uint32_t hf_qtest_mistakes(void)
+uint32_t hf_qtest_mistakes(const char *allowed)
 {
-	return mistakes;
+	char *line = complaints;
+	uint32_t count = 0;
+
+	while (line != NULL && *line != '\0') {
+		char *end = strchrnul(line, '\n');
+		char *next = *end == '\0' ? end : end + 1;
+
+		*end = '\0';
+		if ((strstr(line, "pci_nvme_ub") != NULL ||
+		     strstr(line, "pci_nvme_err") != NULL) &&
+		    (allowed == NULL || strstr(line, allowed) == NULL)) {
+			fprintf(stderr, "QEMU: %s\n", line);
+			count++;
+		}
+		line = next;
+	}
+	free(complaints);
+	complaints = NULL;
+	return count;
 }

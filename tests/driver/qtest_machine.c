@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -434,25 +435,20 @@ int hf_qtest_monitor(struct hf_qtest_machine *machine, const char *command,
 	return hf_error_set(err, -EIO, "QEMU's monitor does not answer");
 }
 
-uint32_t hf_qtest_complaints(struct hf_qtest_machine *machine, const char *word)
+char *hf_qtest_said(struct hf_qtest_machine *machine)
 {
-	char *line = NULL;
-	size_t room = 0;
-	uint32_t count = 0;
-	int fd = fcntl(machine->stderr_fd, F_DUPFD_CLOEXEC, 0);
-	FILE *said = fd < 0 ? NULL : fdopen(fd, "r");
+	struct stat file;
+	char *text;
+	ssize_t len;
 
-	if (said == NULL) {
-		return UINT32_MAX;
+	if (fstat(machine->stderr_fd, &file) != 0) {
+		return NULL;
 	}
-	rewind(said);
-	while (getline(&line, &room, said) >= 0) {
-		if (strstr(line, word) != NULL) {
-			fprintf(stderr, "QEMU: %s", line);
-			count++;
-		}
+	text = malloc((size_t)file.st_size + 1);
+	if (text == NULL) {
+		return NULL;
 	}
-	free(line);
-	fclose(said);
-	return count;
+	len = pread(machine->stderr_fd, text, (size_t)file.st_size, 0);
+	text[len > 0 ? len : 0] = '\0';
+	return text;
 }

@@ -56,6 +56,5 @@ HF_MUST_CHECK int hf_qtest_config_write(struct hf_qtest_machine *machine,
 HF_MUST_CHECK int hf_qtest_monitor(struct hf_qtest_machine *machine,
 				   const char *command, struct hf_error *err);
 
-/* Lines of QEMU's stderr that hold @word, which are also printed. */
-uint32_t hf_qtest_complaints(struct hf_qtest_machine *machine,
-			     const char *word);
+/* What QEMU has said on stderr, for the caller to free(); NULL: no memory. */
+char *hf_qtest_said(struct hf_qtest_machine *machine);
