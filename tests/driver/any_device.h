@@ -16,10 +16,13 @@ enum any_role {
 };
 
 /*
- * Opens the controller of a role: the address in HOLDFAST_TEST_PLAIN,
- * _ATTACH, _LATE or _BROKEN, or a QEMU of this test's own. The test is
- * skipped where there is neither, and fails when it cannot be opened.
+ * For main(): the exit status of a program whose controller cannot be had, -1
+ * where it can. A controller is at the address in HOLDFAST_TEST_PLAIN, _ATTACH,
+ * _LATE or _BROKEN, or in a QEMU of the test's own.
  */
+int any_absent(enum any_role role);
+
+/* Opens the controller of a role; the test fails when it cannot be opened. */
 struct hf_driver *any_open(enum any_role role,
 			   const struct hf_driver_options *options);
 /* The same, before a driver runs it. */
