@@ -48,6 +48,8 @@ removed() {
 
 number=0
 for path in $paths; do
+	# An old fault must not be taken for a new one.
+	dmesg -c >/dev/null
 	export HOLDFAST_TEST_PLAIN="vfio:0000:00:03.0,mode=$path"
 	export HOLDFAST_TEST_ATTACH="vfio:0000:00:04.0,mode=$path"
 	export HOLDFAST_TEST_LATE="vfio:0000:00:05.0,mode=$path"
