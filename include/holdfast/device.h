@@ -52,7 +52,8 @@ HF_API void hf_device_options_init(struct hf_device_options *options);
 /**
  * hf_device_open() - reach a controller
  * @device: receives the device; the caller owns it until a driver takes it
- * @address: "vfio:0000:01:00.0" (a bare PCI address too),
+ * @address: "vfio:0000:01:00.0" (a bare PCI address too; ",mode=group" and
+ *           other options in holdfast-vfio(7)),
  *           "vfio-user:/run/x.sock", or "emulated:" with options
  *           ("emulated:size=1G,lba=4096,namespaces=2", "emulated:disk.img")
  * @options: NULL for the defaults
@@ -86,6 +87,56 @@ HF_API HF_MUST_CHECK int
 hf_device_open_emulated(struct hf_device **device, struct hf_emu *emu,
 			const struct hf_device_options *options,
 			struct hf_error *err);
+
+/**
+ * struct hf_vfio_fds - descriptors of the kernel's VFIO that are open already
+ * @size: sizeof(struct hf_vfio_fds) of the caller
+ * @device: the device's file (/dev/vfio/devices/vfioN), or what its group gave
+ * @iommufd: /dev/iommu, for a device file; bound to it or not yet
+ * @ioas_id: address space of @iommufd to attach to; 0 makes one
+ * @container: /dev/vfio/vfio that the device's group has joined
+ * @group: /dev/vfio/N, where the device itself has not been taken from it
+ * @address: "0000:01:00.0", for names and interrupts' CPUs; needed with @group
+ *
+ * Descriptors that are not there are -1. There are three ways: @device and
+ * @iommufd; @device and @container; @group, perhaps with @container.
+ */
+struct hf_vfio_fds {
+	size_t size;
+	int device;
+	int iommufd;
+	uint32_t ioas_id;
+	int container;
+	int group;
+	const char *address;
+};
+
+/**
+ * hf_vfio_fds_init() - no descriptors yet
+ * @fds: to fill
+ *
+ * Context: any thread; never blocks.
+ */
+HF_API void hf_vfio_fds_init(struct hf_vfio_fds *fds);
+
+/**
+ * hf_device_open_vfio_fds() - reach a controller that somebody else opened
+ * @device: receives the device; the caller owns it until a driver takes it
+ * @fds: the descriptors; they stay the caller's, duplicates are used
+ * @options: NULL for the defaults
+ * @err: what is wrong with them; may be NULL
+ *
+ * For a process that may not open /dev/vfio itself and was handed a device. As
+ * long as the caller, or anybody, keeps a descriptor of the device open, the
+ * kernel does not reset the function when holdfast lets go of it.
+ *
+ * Context: control path, any thread; blocks for the kernel, half a second at
+ * most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_device_open_vfio_fds(
+	struct hf_device **device, const struct hf_vfio_fds *fds,
+	const struct hf_device_options *options, struct hf_error *err);
 
 /**
  * hf_device_close() - let go of a device that no driver has taken

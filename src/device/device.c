@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "device/vfio.h"
 
 #define DOORBELLS_OFFSET 0x1000u
 
@@ -27,7 +28,7 @@ static bool is_pci_address(const char *text)
 	unsigned int domain, bus, slot, function;
 	int end = 0;
 
-	if (sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function,
+	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function,
 		   &end) == 4 &&
 	    end > 0) {
 		return text[end] == '\0' || text[end] == ',';
@@ -44,6 +45,7 @@ static const struct {
 		    const struct hf_device_options *options,
 		    struct hf_error *err);
 } backings[] = {
+	{"vfio:", hf_vfio_open},
 	{NULL, NULL},
 };
 
