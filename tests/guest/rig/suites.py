@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The suites: which machine each boots, with what in it."""
 
+import glob
 import os
 
 from . import tools
@@ -31,13 +32,65 @@ def rig(build, kernel):
 
 
 def vfio(build, kernel):
+    """Functions for each role that the test programs know."""
     machine = Machine(build, kernel, 'vfio')
-    machine.disk('d0', '64M')
-    machine.nvme('plain', addr='3.0')
+    late = 'driver=null-co,size=64M,read-zeroes=on,latency-ns=300000000'
+    broken = ('driver=blkdebug,image.driver=null-co,image.size=64M,'
+              'image.read-zeroes=on,inject-error.0.event=none,'
+              'inject-error.0.iotype=read,inject-error.0.errno=5')
+    null = 'driver=null-co,size=64M,read-zeroes=on'
+    machine.subsystem('s0')
+    machine.subsystem('s1')
+    machine.disk('d0', '256M')
+    machine.nvme('plain', addr='3.0', subsys='s0')
     machine.namespace('plain', 1, 'd0')
+    machine.drive('d1', null)
+    machine.drive('d2', null)
+    machine.nvme('attach', addr='4.0', subsys='s1')
+    machine.namespace('attach', 1, 'd1')
+    machine.namespace('attach', 2, 'd2', shared='on', detached='on')
+    machine.drive('d3', late)
+    machine.nvme('late', addr='5.0')
+    machine.namespace('late', 1, 'd3')
+    machine.drive('d4', broken)
+    machine.nvme('broken', addr='6.0')
+    machine.namespace('broken', 1, 'd4')
+    # Two that can be unplugged, one for each path.
+    for number in (0, 1):
+        machine.device('-device', f'pcie-root-port,id=port{number},'
+                       f'chassis={number},slot={number},'
+                       f'addr={7 + number}.0')
+        machine.drive(f'h{number}', null)
+        machine.nvme(f'hot{number}', addr='0.0', bus=f'port{number}')
+        machine.namespace(f'hot{number}', 1, f'h{number}')
+
     root = image('vfio', kernel, VFIO_MODULES)
-    root.program(f'{build}/tests/driver/test-any-port')
-    return machine.boot(root, timeout_s=120)
+    programs(root, build)
+    # The late commands that are aborted, the reads that are to fail, and
+    # what the IOMMU refuses.
+    return machine.boot(root, timeout_s=600,
+                        allowed=('status 0x281', 'pci_nvme_err_addr_write',
+                                 'pci_nvme_err_aio'))
+
+
+def programs(root, build):
+    """The test programs that this build has."""
+    names = []
+    for path in sorted(glob.glob(f'{build}/tests/driver/test-any-*')) + [
+            f'{build}/tests/guest/{n}' for n in GUEST_PROGRAMS]:
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            root.program(path)
+            names.append(os.path.basename(path))
+    root.data('/programs', '\n'.join(
+        n[5:] for n in names if n.startswith('test-any-')).encode() + b'\n')
+    if 'busy' in names:
+        root.data('/etc/driver', b'')
+    root.data('/etc/passwd', b'root:x:0:0::/:/bin/sh\n'
+              b'user:x:1000:1000::/tmp:/bin/sh\n')
+    root.data('/etc/group', b'root:x:0:\nuser:x:1000:\n')
+
+
+GUEST_PROGRAMS = ['test-interrupts', 'test-remove-request', 'busy']
 
 
 def vfu_suite(name, script, options=(), change=None, programs=(),
