@@ -140,7 +140,7 @@ def vfu_killed(build, kernel):
     return with_server(build, 'vfu-killed', VFU_MEDIA, boot)
 
 
-VFU_MEDIA = ['--media', 'size=128M']
+VFU_MEDIA = ['--size', '128M']
 TOOLS = ['nvme', 'fio', 'mkfs.ext4', 'e2fsck']
 
 SUITES = {
