@@ -11,6 +11,7 @@
 #include "emu/core.h"
 
 struct hf_emu_cmd;
+struct json_object;
 struct hf_emu_ns;
 
 int hf_namespaces_create(struct hf_namespaces **namespaces, uint32_t nn);

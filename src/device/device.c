@@ -10,7 +10,6 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/vfio.h"
-#include "device/vfio_user.h"
 
 #define DOORBELLS_OFFSET 0x1000u
 
@@ -47,7 +46,6 @@ static const struct {
 		    struct hf_error *err);
 } backings[] = {
 	{"vfio:", hf_vfio_open},
-	{"vfio-user:", hf_vfio_user_open},
 	{NULL, NULL},
 };
 

@@ -35,10 +35,7 @@ as_user() {
 	for file in /dev/vfio/* /dev/vfio/devices/* /dev/iommu; do
 		[ ! -c "$file" ] || chown user "$file"
 	done
-	(
-		ulimit -l 65536
-		su user -c "timeout 30 busy $1 3" </dev/null
-	)
+	su user -c "ulimit -l 65536; timeout 30 busy $1 3" </dev/null
 }
 
 gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }
