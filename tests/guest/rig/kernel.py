@@ -73,8 +73,9 @@ def checkouts():
 def debian(cache):
     package = debian_package()
     root = os.path.join(cache, package)
-    if not os.path.exists(root):
-        fetch(package, cache, root)
+    with tools.locked(cache):
+        if not os.path.exists(root):
+            fetch(package, cache, root)
     images = glob.glob(f'{root}/boot/vmlinuz-*')
     modules = glob.glob(f'{root}/lib/modules/*/kernel')
     if len(images) != 1 or len(modules) != 1:
@@ -98,7 +99,7 @@ def fetch(package, cache, root):
     with tempfile.TemporaryDirectory(dir=cache) as work:
         os.chmod(work, 0o755)
         tools.output(['apt-get', '-q', '-o', 'APT::Sandbox::User=root',
-                      'download', package],
+                      '-o', 'Acquire::http::Timeout=20', 'download', package],
                      f'package {package} cannot be fetched', cwd=work)
         deb = glob.glob(f'{work}/*.deb')[0]
         out = os.path.join(work, 'root')

@@ -29,8 +29,9 @@ def vfio_user(cache):
     if own and has_vfio_user([own]):
         return [own]
     root = os.path.join(cache, 'qemu-vfio-user')
-    if not os.path.exists(root):
-        fetch(cache, root)
+    with tools.locked(cache):
+        if not os.path.exists(root):
+            fetch(cache, root)
     argv = unpacked(root)
     if not has_vfio_user(argv):
         raise tools.Skip('the fetched QEMU has no vfio-user-pci device')
@@ -110,6 +111,8 @@ def private_apt(work):
         f'Dir::State::status={work}/status',
         f'Dir::Cache={work}/cache',
         'APT::Sandbox::User=root',
+        'Acquire::http::Timeout=20',
+        'Acquire::Retries=1',
         'APT::Install-Recommends=0',
         'Debug::NoLocking=1']
     argv = ['apt-get', '-q']

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the rigs need from the machine they run on. Knows no suite."""
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -87,3 +89,11 @@ def cache(build):
                           os.path.join(build, 'rig-cache'))
     os.makedirs(path, exist_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def locked(directory):
+    """One process at a time fills a cache; the others find it filled."""
+    with open(os.path.join(directory, 'lock'), 'w') as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        yield
