@@ -6,6 +6,7 @@
 #   make build     leaves the command-line program at build/holdfast
 #   make bench     measures; make soak, make fuzz: longer adversity
 #   make lint      the checks on the text alone
+#   make coverage  the lines that the tests run
 #   make install   PREFIX=/usr/local DESTDIR=
 #   make clean     removes what was built
 
@@ -15,7 +16,7 @@ MESON  ?= meson
 TIME   ?=
 SEED   ?=
 
-.PHONY: all build deps demo test bench soak fuzz lint install clean
+.PHONY: all build deps demo test bench soak fuzz lint coverage install clean
 
 all: build
 
@@ -51,9 +52,13 @@ lint: deps
 	@$(MAKE) --no-print-directory build
 	$(MESON) test -C $(BUILD) --suite lint --print-errorlogs
 
+coverage:
+	@scripts/install-deps build test
+	scripts/coverage build-coverage
+
 install: build
 	$(MESON) configure $(BUILD) --prefix=$(PREFIX)
 	DESTDIR='$(DESTDIR)' $(MESON) install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-fuzz
+	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-coverage

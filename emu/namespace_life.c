@@ -415,3 +415,47 @@ uint32_t hf_emu_namespace_list(struct hf_emu *emu,
 	pthread_mutex_unlock(&all->lock);
 	return count;
 }
+
+/* Under the lock: whoever removes the namespace waits for it. */
+static uint16_t reserve_as(struct hf_emu_ns *ns,
+			   const struct hf_registrant *who, uint8_t opcode,
+			   uint32_t cdw10, const uint64_t keys[2])
+{
+	if (ns == NULL) {
+		return HF_STATUS_DNR(NVME_SC_INVALID_NS);
+	}
+	if (ns->reserve != NULL) {
+		switch (opcode) {
+		case nvme_cmd_resv_register:
+			return hf_reservations_register(ns->reserve, who, cdw10,
+							keys[0], keys[1]);
+		case nvme_cmd_resv_acquire:
+			return hf_reservations_acquire(ns->reserve, who, cdw10,
+						       keys[0], keys[1]);
+		case nvme_cmd_resv_release:
+			return hf_reservations_release(ns->reserve, who, cdw10,
+						       keys[0]);
+		}
+	}
+	return HF_STATUS_DNR(NVME_SC_INVALID_OPCODE);
+}
+
+uint16_t hf_emu_reservation_as(struct hf_emu *emu, uint32_t nsid,
+			       const uint8_t host_id[16], uint8_t opcode,
+			       uint32_t cdw10, uint64_t current_key,
+			       uint64_t second_key)
+{
+	struct hf_namespaces *all = hf_emu_namespaces_of(emu);
+	const uint64_t keys[2] = {current_key, second_key};
+	/* A controller of its own, that no other one has the number of. */
+	struct hf_registrant who = {
+		.cntlid = (uint16_t)(hf_emu_options_of(emu)->cntlid + 1),
+	};
+
+	memcpy(who.host_id, host_id, sizeof(who.host_id));
+	pthread_mutex_lock(&all->lock);
+	uint16_t status = reserve_as(hf_namespaces_get(all, nsid), &who, opcode,
+				     cdw10, keys);
+	pthread_mutex_unlock(&all->lock);
+	return status;
+}

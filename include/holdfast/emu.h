@@ -295,6 +295,26 @@ HF_API uint32_t hf_emu_namespace_list(struct hf_emu *emu,
 				      struct hf_emu_namespace_info *infos,
 				      uint32_t max);
 
+/**
+ * hf_emu_reservation_as() - a reservation command of some other host
+ * @emu: controller
+ * @nsid: namespace
+ * @host_id: who does it
+ * @opcode: Reservation Register, Acquire or Release
+ * @cdw10: command dword 10: action, type, flags
+ * @current_key: the key the host has registered
+ * @second_key: the new key (Register) or the key to preempt (Acquire)
+ *
+ * For tests with several hosts, where there is one controller.
+ *
+ * Context: any thread; takes a lock.
+ * Return: 0, or the status that the command would end with.
+ */
+HF_API uint16_t hf_emu_reservation_as(struct hf_emu *emu, uint32_t nsid,
+				      const uint8_t host_id[16], uint8_t opcode,
+				      uint32_t cdw10, uint64_t current_key,
+				      uint64_t second_key);
+
 /* --------------------------------------------------------------- registers */
 
 /**
@@ -604,7 +624,8 @@ HF_API void hf_emu_advance(struct hf_emu *emu, uint64_t ns);
 /**
  * hf_emu_fault_add() - have something go wrong
  * @emu: controller
- * @text: the rule: "io-read,nth=3:status=media/281h"; see holdfast-emu(7)
+ * @text: the rule: "io-read,nth=3:status=media/281h"; see
+ *        holdfast-faults(7)
  * @id: receives the rule's number; may be NULL
  * @err: points at the word that was not understood; may be NULL
  *

@@ -5,6 +5,7 @@
 #include "holdfast/device.h"
 #include "holdfast/driver.h"
 #include "holdfast/emu.h"
+#include "holdfast/emu_fault.h"
 #include "holdfast/error.h"
 #include "holdfast/io.h"
 #include "holdfast/log.h"

@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/vfio.h"
+#include "device/vfio_user.h"
 
 #define DOORBELLS_OFFSET 0x1000u
 
@@ -46,6 +47,7 @@ static const struct {
 		    struct hf_error *err);
 } backings[] = {
 	{"vfio:", hf_vfio_open},
+	{"vfio-user:", hf_vfio_user_open},
 	{NULL, NULL},
 };
 

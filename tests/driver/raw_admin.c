@@ -89,28 +89,9 @@ void raw_admin_stop(struct raw_admin *admin)
 	hf_dma_block_free(&admin->dev->dma, &admin->data);
 }
 
-/* The completion's status, once it is there; phase is its lap's. */
-static int reap(struct raw_admin *admin, uint32_t slot, uint32_t phase)
+int raw_admin_submit(struct raw_admin *admin, uint64_t iova)
 {
-	const uint32_t *dw3 =
-		(const uint32_t *)(admin->cq.vaddr + 16 * slot + 12);
-	uint64_t deadline = hf_deadline_ms(5000);
-
-	while ((hf_load_le32_acquire(dw3) >> 16 & 1) != phase) {
-		if (hf_deadline_passed(deadline)) {
-			return -ETIMEDOUT;
-		}
-		hf_cpu_relax();
-	}
-	return (int)(hf_load_le32_acquire(dw3) >> 17);
-}
-
-int raw_admin_identify(struct raw_admin *admin, uint64_t iova)
-{
-	uint32_t slot = admin->issued % ENTRIES;
-	uint32_t phase = (admin->issued / ENTRIES + 1) & 1;
-	uint8_t *sqe = admin->sq.vaddr + 64 * slot;
-	int status;
+	uint8_t *sqe = admin->sq.vaddr + 64 * (admin->issued % ENTRIES);
 
 	memset(sqe, 0, 64);
 	hf_put_le32(sqe, nvme_admin_identify | admin->issued % 65535 << 16);
@@ -118,15 +99,54 @@ int raw_admin_identify(struct raw_admin *admin, uint64_t iova)
 	hf_put_le32(sqe + 40, NVME_IDENTIFY_CNS_CTRL);
 	admin->issued++;
 	hf_dma_wmb();
-	if (hf_reg_write32(admin->dev, 0x1000, admin->issued % ENTRIES) != 0) {
-		return -ENODEV;
+	return hf_reg_write32(admin->dev, 0x1000, admin->issued % ENTRIES);
+}
+
+int raw_admin_reap(struct raw_admin *admin)
+{
+	uint32_t slot = admin->reaped % ENTRIES;
+	uint32_t phase = (admin->reaped / ENTRIES + 1) & 1;
+	const uint32_t *dw3 =
+		(const uint32_t *)(admin->cq.vaddr + 16 * slot + 12);
+	uint64_t deadline = hf_deadline_ms(5000);
+	int rc;
+
+	while ((hf_load_le32_acquire(dw3) >> 16 & 1) != phase) {
+		if (hf_deadline_passed(deadline)) {
+			return -ETIMEDOUT;
+		}
+		hf_cpu_relax();
 	}
-	status = reap(admin, slot, phase);
-	if (status >= 0 &&
-	    hf_reg_write32(admin->dev, 0x1004, admin->issued % ENTRIES) != 0) {
-		return -ENODEV;
+	admin->reaped++;
+	rc = hf_reg_write32(admin->dev, 0x1004, admin->reaped % ENTRIES);
+	return rc != 0 ? rc : (int)(hf_load_le32_acquire(dw3) >> 17);
+}
+
+int raw_admin_identify(struct raw_admin *admin, uint64_t iova)
+{
+	int rc = raw_admin_submit(admin, iova);
+
+	return rc != 0 ? rc : raw_admin_reap(admin);
+}
+
+int raw_admin_claim(struct raw_admin *admin, struct hf_device *dev,
+		    uint32_t issued, uint32_t reaped, struct hf_error *err)
+{
+	struct hf_dma_block *blocks[] = {&admin->sq, &admin->cq, &admin->data};
+	int rc;
+
+	memset(admin, 0, sizeof(*admin));
+	admin->dev = dev;
+	admin->issued = issued;
+	admin->reaped = reaped;
+	for (uint32_t i = 0; i < 3; i++) {
+		rc = hf_dma_block_claim(&dev->dma, HF_DMA_OWNER_CALLER, i,
+					blocks[i]);
+		if (rc != 0) {
+			return hf_error_set(err, rc, "block %u is lost", i);
+		}
 	}
-	return status;
+	return dev->ops->irq_map(dev, 0, 0, &admin->eventfd, err);
 }
 
 bool raw_admin_interrupted(struct raw_admin *admin)

@@ -90,6 +90,38 @@ def programs(root, build):
     root.data('/etc/group', b'root:x:0:\nuser:x:1000:\n')
 
 
+def bench(build, kernel):
+    machine = Machine(build, kernel, 'bench')
+    machine.disk('d0', '256M')
+    machine.nvme('plain', addr='3.0', max_ioqpairs=8)
+    machine.namespace('plain', 1, 'd0')
+    root = image('bench', kernel, VFIO_MODULES)
+    for path in (f'{build}/holdfast', f'{build}/tests/perf/perf-open'):
+        root.program(built(path))
+    return machine.boot(root, timeout_s=300)
+
+
+def holdfast_tools(build, kernel):
+    """The kernel's own driver has the controller at first."""
+    machine = Machine(build, kernel, 'tools')
+    machine.append += ' rig.nobind'
+    machine.disk('d0', '64M')
+    machine.nvme('tools', addr='3.0')
+    machine.namespace('tools', 1, 'd0')
+    root = image('tools', kernel, NVME_MODULES + VFIO_MODULES)
+    root.program(built(f'{build}/holdfast'))
+    # Linux asks QEMU's controller for what it does not have.
+    return machine.boot(root, timeout_s=300,
+                        allowed=('pci_nvme_err_req_status',
+                                 'pci_nvme_err_invalid'))
+
+
+def built(path):
+    if not os.path.exists(path):
+        raise tools.Skip(f'{path} is not built')
+    return path
+
+
 GUEST_PROGRAMS = ['test-interrupts', 'test-remove-request', 'busy']
 
 
@@ -140,12 +172,14 @@ def vfu_killed(build, kernel):
     return with_server(build, 'vfu-killed', VFU_MEDIA, boot)
 
 
-VFU_MEDIA = ['--media', 'size=128M']
+VFU_MEDIA = ['--size', '128M']
 TOOLS = ['nvme', 'fio', 'mkfs.ext4', 'e2fsck']
 
 SUITES = {
     'rig': rig,
     'vfio': vfio,
+    'bench': bench,
+    'tools': holdfast_tools,
     'vfu': vfu_suite('vfu', 'vfu', programs=TOOLS),
     'vfu-intx': vfu_suite('vfu-intx', 'vfu-data', change=vfu_intx),
     'vfu-one-cpu': vfu_suite('vfu-one-cpu', 'vfu-data', change=vfu_one_cpu),

@@ -35,7 +35,10 @@ as_user() {
 	for file in /dev/vfio/* /dev/vfio/devices/* /dev/iommu; do
 		[ ! -c "$file" ] || chown user "$file"
 	done
-	su user -c "ulimit -l 65536; timeout 30 busy $1 3" </dev/null
+	(
+		ulimit -l 65536
+		su user -c "timeout 30 busy $1 3" </dev/null
+	)
 }
 
 gone() { [ ! -e "/sys/bus/pci/devices/$1" ]; }

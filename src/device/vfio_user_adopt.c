@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* hf_vfio_user_adopt(), apart from opening: a successor has no conversation, it
+ * goes on with one. */
+#include "device/vfio_user.h"
+
+#include <errno.h>
+
+#include "device/vfio_user_carry.h"
+#include "device/vfio_user_dma.h"
+#include "device/vfio_user_irq.h"
+#include "device/vfio_user_setup.h"
+
+/*
+ * One request proves that the server is there, and collects the replies that
+ * the predecessor left. What it was doing to the interrupts is done again:
+ * either order of events ends the same way.
+ */
+static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
+{
+	uint32_t interrupted = vu->conn.interrupted_command;
+	uint8_t id[4];
+
+	int rc = hf_vfu_region_read(vu, VFIO_PCI_CONFIG_REGION_INDEX, 0, id,
+				    sizeof(id), err);
+	if (rc == 0 && (interrupted == VFU_DEVICE_SET_IRQS ||
+			interrupted == VFU_REGION_WRITE)) {
+		rc = hf_vfu_irq_repeat(vu, err);
+	}
+	return rc;
+}
+
+int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
+		       const struct hf_device_options *options,
+		       struct hf_error *err)
+{
+	struct hf_vfio_user *vu = hf_vfu_new("", options, err);
+
+	if (vu == NULL) {
+		return -ENOMEM;
+	}
+	int rc = hf_vfu_carry_facts(vu, set, err);
+	if (rc == 0) {
+		rc = hf_vfu_irq_init(vu, err);
+	}
+	if (rc == 0) {
+		rc = hf_vfu_carry_fds(vu, set, err);
+	}
+	if (rc == 0) {
+		hf_vfu_map_doorbells(vu);
+		hf_vfu_set_limits(vu);
+		rc = vu_go_on(vu, err);
+	}
+	if (rc == 0) {
+		vu->adopting = true;
+		rc = hf_dma_adopt(&vu->dev.dma, &vu->dev, set, err);
+	}
+	if (rc != 0) {
+		hf_vfu_free(vu);
+		return rc;
+	}
+
+	hf_vfu_carry_done(set);
+	rc = hf_vfu_dma_adopted(vu, err);
+	if (rc != 0) {
+		/* The mappings stay: whoever holds the connection owns them. */
+		hf_device_release(&vu->dev, HF_RELEASE_KEEP);
+		return rc;
+	}
+	*out = &vu->dev;
+	return 0;
+}

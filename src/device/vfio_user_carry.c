@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/vfio_user_carry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#define SOCKET_NAME  "vfu-socket"
+#define JOURNAL_NAME "vfu-journal"
+#define BAR0_NAME    "vfu-bar0"
+#define IRQ_NAME     "vfu-irq-%u"
+
+/* Each number that is carried: its key, and what it may be. */
+struct fact {
+	const char *key;
+	uint64_t value;
+	uint64_t min;
+	uint64_t max;
+};
+
+enum {
+	FACT_MAX_FDS,
+	FACT_MAX_XFER,
+	FACT_MAX_MAPS,
+	FACT_PAGE_SIZES,
+	FACT_CAN_RESET,
+	FACT_BAR0_BYTES,
+	FACT_DOORBELLS_AT,
+	FACT_DOORBELLS_BYTES,
+	FACT_VECTORS,
+	FACT_MSIX_AT,
+	FACT_MSIX_CONTROL,
+	FACT_COUNT,
+};
+
+static void describe_facts(const struct hf_vfu_facts *facts, struct fact *list)
+{
+	const struct fact all[FACT_COUNT] = {
+		{"vfu-max-fds", facts->max_fds, 1, VFU_MAX_FDS},
+		{"vfu-max-xfer", facts->max_xfer_bytes, 8,
+		 HF_VFU_OUR_MAX_XFER_BYTES},
+		{"vfu-max-maps", facts->max_dma_maps, 0, UINT32_MAX},
+		{"vfu-page-sizes", facts->page_sizes, 1, UINT64_MAX},
+		{"vfu-can-reset", facts->can_reset, 0, 1},
+		{"vfu-bar0-bytes", facts->bar0_bytes, HF_BAR0_MIN_BYTES,
+		 UINT64_C(1) << 32},
+		{"vfu-doorbells-at", facts->doorbells_file_offset, 0,
+		 INT64_MAX},
+		{"vfu-doorbells-bytes", facts->doorbells_bytes, 0,
+		 UINT64_C(1) << 32},
+		{"vfu-vectors", facts->vectors, 1, HF_VFU_VECTORS_MAX},
+		{"vfu-msix-at", facts->msix_offset, PCI_STD_HEADER_SIZEOF,
+		 256 - PCI_CAP_MSIX_SIZEOF},
+		{"vfu-msix-control", facts->msix_control, 0, UINT16_MAX},
+	};
+
+	memcpy(list, all, sizeof(all));
+}
+
+int hf_vfu_carry_out(struct hf_vfio_user *vu, struct hf_fdset *set,
+		     struct hf_error *err)
+{
+	uint32_t wired = vu->conn.journal->irq_wired;
+	struct fact facts[FACT_COUNT];
+
+	int rc = hf_fdset_add(set, vu->conn.fd, err, SOCKET_NAME);
+	if (rc == 0) {
+		rc = hf_fdset_add(set, vu->conn.journal_fd, err, JOURNAL_NAME);
+	}
+	if (rc == 0 && vu->bar0_fd >= 0) {
+		rc = hf_fdset_add(set, vu->bar0_fd, err, BAR0_NAME);
+	}
+	for (uint32_t i = 0; rc == 0 && i < wired; i++) {
+		rc = hf_fdset_add(set, vu->eventfds[i], err, IRQ_NAME, i);
+	}
+	if (rc == 0) {
+		rc = hf_fdset_put_text(set, err, "vfu-path", "%s", vu->path);
+	}
+	describe_facts(&vu->facts, facts);
+	for (uint32_t i = 0; rc == 0 && i < FACT_COUNT; i++) {
+		rc = hf_fdset_put_text(set, err, facts[i].key, "%llu",
+				       (unsigned long long)facts[i].value);
+	}
+	return rc;
+}
+
+int hf_vfu_carry_facts(struct hf_vfio_user *vu, const struct hf_fdset *set,
+		       struct hf_error *err)
+{
+	struct fact facts[FACT_COUNT];
+
+	int rc = hf_fdset_get_text(set, "vfu-path", vu->path, sizeof(vu->path));
+	if (rc != 0) {
+		return hf_error_set(err, rc,
+				    "what was handed over names no vfio-user "
+				    "socket");
+	}
+	snprintf(vu->dev.id, sizeof(vu->dev.id), "vfio-user:%s", vu->path);
+	describe_facts(&vu->facts, facts);
+	for (uint32_t i = 0; i < FACT_COUNT; i++) {
+		rc = hf_fdset_get_u64(set, facts[i].key, &facts[i].value);
+		if (rc == 0 && (facts[i].value < facts[i].min ||
+				facts[i].value > facts[i].max)) {
+			rc = -EINVAL;
+		}
+		if (rc != 0) {
+			return hf_error_set(err, rc,
+					    "%s: '%s' is missing or wrong in "
+					    "what was handed over",
+					    vu->dev.id, facts[i].key);
+		}
+	}
+
+	vu->facts = (struct hf_vfu_facts){
+		.max_fds = (uint32_t)facts[FACT_MAX_FDS].value,
+		.max_xfer_bytes = (uint32_t)facts[FACT_MAX_XFER].value,
+		.max_dma_maps = (uint32_t)facts[FACT_MAX_MAPS].value,
+		.page_sizes = facts[FACT_PAGE_SIZES].value,
+		.can_reset = facts[FACT_CAN_RESET].value != 0,
+		.bar0_bytes = facts[FACT_BAR0_BYTES].value,
+		.doorbells_file_offset = facts[FACT_DOORBELLS_AT].value,
+		.doorbells_bytes = facts[FACT_DOORBELLS_BYTES].value,
+		.vectors = (uint32_t)facts[FACT_VECTORS].value,
+		.msix_offset = (uint32_t)facts[FACT_MSIX_AT].value,
+		.msix_control = (uint16_t)facts[FACT_MSIX_CONTROL].value,
+	};
+	vu->dev.bar0_bytes = vu->facts.bar0_bytes;
+	return 0;
+}
+
+/* -1 when there is none of that name, or no descriptor is left. */
+static int duplicate(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int hf_vfu_carry_fds(struct hf_vfio_user *vu, const struct hf_fdset *set,
+		     struct hf_error *err)
+{
+	HF_AUTO_CLOSE int sock = duplicate(hf_fdset_find(set, SOCKET_NAME));
+	HF_AUTO_CLOSE int journal = duplicate(hf_fdset_find(set, JOURNAL_NAME));
+	uint32_t carried = 0;
+
+	if (sock < 0 || journal < 0) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: the connection is missing in what was "
+				    "handed over",
+				    vu->dev.id);
+	}
+	int rc = hf_vfu_conn_resume(&vu->conn, sock, journal, err);
+	if (rc != 0) {
+		return rc;
+	}
+	hf_take_fd(&sock);
+	hf_take_fd(&journal);
+
+	vu->bar0_fd = duplicate(hf_fdset_find(set, BAR0_NAME));
+	/* Of those that were never carried, none is in use. */
+	uint32_t wired = vu->conn.journal->irq_wired;
+	while (carried < HF_MIN(wired, vu->facts.vectors)) {
+		int fd = duplicate(hf_fdset_find(set, IRQ_NAME, carried));
+
+		if (fd < 0) {
+			break;
+		}
+		vu->eventfds[carried++] = fd;
+	}
+	vu->conn.journal->irq_wired = carried;
+	vu->msix_enabled = carried > 0;
+	return 0;
+}
+
+static void take_and_close(int fd)
+{
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
+void hf_vfu_carry_done(struct hf_fdset *set)
+{
+	take_and_close(hf_fdset_take(set, SOCKET_NAME));
+	take_and_close(hf_fdset_take(set, JOURNAL_NAME));
+	take_and_close(hf_fdset_take(set, BAR0_NAME));
+	for (uint32_t i = 0; i < HF_VFU_VECTORS_MAX; i++) {
+		int fd = hf_fdset_take(set, IRQ_NAME, i);
+
+		if (fd < 0) {
+			break;
+		}
+		close(fd);
+	}
+}

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/vfio_user_conn.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "device/vfio_user_serve.h"
+
+/* Errors above this are no errno of Linux. */
+#define ERRNO_MAX 4095u
+
+const char *hf_vfu_command_name(uint32_t command)
+{
+	static const char *const names[] = {
+		[VFU_VERSION] = "VERSION",
+		[VFU_DMA_MAP] = "DMA_MAP",
+		[VFU_DMA_UNMAP] = "DMA_UNMAP",
+		[VFU_DEVICE_GET_INFO] = "DEVICE_GET_INFO",
+		[VFU_DEVICE_GET_REGION_INFO] = "DEVICE_GET_REGION_INFO",
+		[VFU_DEVICE_GET_REGION_IO_FDS] = "DEVICE_GET_REGION_IO_FDS",
+		[VFU_DEVICE_GET_IRQ_INFO] = "DEVICE_GET_IRQ_INFO",
+		[VFU_DEVICE_SET_IRQS] = "DEVICE_SET_IRQS",
+		[VFU_REGION_READ] = "REGION_READ",
+		[VFU_REGION_WRITE] = "REGION_WRITE",
+		[VFU_DMA_READ] = "DMA_READ",
+		[VFU_DMA_WRITE] = "DMA_WRITE",
+		[VFU_DEVICE_RESET] = "DEVICE_RESET",
+	};
+
+	if (command < HF_ARRAY_LEN(names) && names[command] != NULL) {
+		return names[command];
+	}
+	return "an unknown command";
+}
+
+bool hf_vfu_conn_lost(const struct hf_vfu_conn *conn)
+{
+	return __atomic_load_n(&conn->lost, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Ends the connection for good. Shut down, the socket reports a hang-up to
+ * whoever waits for one, and no late answer can be taken for another's.
+ */
+static int lose(struct hf_vfu_conn *conn, int code, struct hf_error *err,
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static int vlose(struct hf_vfu_conn *conn, int code, struct hf_error *err,
+		 const char *format, va_list args)
+{
+	if (conn->established) {
+		code = -ENODEV;
+	}
+	if (!hf_vfu_conn_lost(conn)) {
+		vsnprintf(conn->lost_reason, sizeof(conn->lost_reason), format,
+			  args);
+		shutdown(conn->fd, SHUT_RDWR);
+		__atomic_store_n(&conn->lost, true, __ATOMIC_RELEASE);
+		hf_log_error(conn->log, "%s: connection lost: %s", conn->name,
+			     conn->lost_reason);
+	}
+	return hf_error_set(err, code, "%s: %s", conn->name, conn->lost_reason);
+}
+
+static int lose(struct hf_vfu_conn *conn, int code, struct hf_error *err,
+		const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	code = vlose(conn, code, err, format, args);
+	va_end(args);
+	return code;
+}
+
+int hf_vfu_conn_violation(struct hf_vfu_conn *conn, struct hf_error *err,
+			  const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	pthread_mutex_lock(&conn->lock);
+	int code = vlose(conn, -EPROTO, err, format, args);
+	pthread_mutex_unlock(&conn->lock);
+	va_end(args);
+	return code;
+}
+
+int hf_vfu_conn_init(struct hf_vfu_conn *conn, const char *name,
+		     const struct hf_log *log, uint32_t timeout_ms,
+		     struct hf_error *err)
+{
+	*conn = (struct hf_vfu_conn){
+		.name = name,
+		.log = log,
+		.timeout_ms = timeout_ms,
+		.fd = -1,
+		.journal_fd = -1,
+	};
+	pthread_mutex_init(&conn->lock, NULL);
+	conn->payload = malloc(HF_VFU_PAYLOAD_BYTES);
+	conn->memory = calloc(HF_VFU_MEMORY_MAX, sizeof(*conn->memory));
+	conn->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (conn->payload == NULL || conn->memory == NULL ||
+	    conn->hangup_fd < 0) {
+		hf_vfu_conn_fini(conn);
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory or descriptors for the "
+				    "connection",
+				    name);
+	}
+	return 0;
+}
+
+void hf_vfu_conn_fini(struct hf_vfu_conn *conn)
+{
+	if (conn->journal != NULL) {
+		munmap(conn->journal, HF_VFU_JOURNAL_BYTES);
+	}
+	if (conn->journal_fd >= 0) {
+		close(conn->journal_fd);
+	}
+	if (conn->hangup_fd >= 0) {
+		close(conn->hangup_fd);
+	}
+	if (conn->fd >= 0) {
+		close(conn->fd);
+	}
+	free(conn->memory);
+	free(conn->payload);
+	pthread_mutex_destroy(&conn->lock);
+}
+
+static int map_journal(struct hf_vfu_conn *conn, int journal_fd)
+{
+	void *page = mmap(NULL, HF_VFU_JOURNAL_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_SHARED, journal_fd, 0);
+
+	if (page == MAP_FAILED) {
+		return -errno;
+	}
+	conn->journal = page;
+	return 0;
+}
+
+/* Nothing but a hang-up makes the set ready: an epoll set is itself readable
+ * then, so that this needs no thread and no read. */
+static int watch_hangup(struct hf_vfu_conn *conn, int fd)
+{
+	struct epoll_event event = {.events = EPOLLRDHUP};
+
+	return epoll_ctl(conn->hangup_fd, EPOLL_CTL_ADD, fd, &event) == 0
+		       ? 0
+		       : -errno;
+}
+
+int hf_vfu_conn_start(struct hf_vfu_conn *conn, int fd, struct hf_error *err)
+{
+	HF_AUTO_CLOSE int journal_fd = memfd_create(
+		"holdfast-vfio-user", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (journal_fd < 0 || ftruncate(journal_fd, HF_VFU_JOURNAL_BYTES) ||
+	    fcntl(journal_fd, F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0 ||
+	    map_journal(conn, journal_fd) != 0 || watch_hangup(conn, fd) != 0) {
+		return hf_error_set(err, -errno,
+				    "%s: no memory for the connection: %s",
+				    conn->name, strerror(errno));
+	}
+
+	conn->journal->version = HF_VFU_JOURNAL_VERSION;
+	conn->journal->next_id = 1;
+	conn->journal->magic = HF_VFU_JOURNAL_MAGIC;
+	conn->journal_fd = hf_take_fd(&journal_fd);
+	conn->fd = fd;
+	return 0;
+}
+
+/* Shorter, it could not be read without SIGBUS. */
+static bool holds_journal(int journal_fd)
+{
+	struct stat st;
+
+	return fstat(journal_fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_size >= HF_VFU_JOURNAL_BYTES;
+}
+
+int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd, int journal_fd,
+		       struct hf_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode)) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: what was handed over as the "
+				    "connection is no socket",
+				    conn->name);
+	}
+	if (!holds_journal(journal_fd) || map_journal(conn, journal_fd) != 0 ||
+	    conn->journal->magic != HF_VFU_JOURNAL_MAGIC ||
+	    conn->journal->version != HF_VFU_JOURNAL_VERSION) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: what was handed over as the record of "
+				    "the connection is none of this version",
+				    conn->name);
+	}
+	int rc = watch_hangup(conn, fd);
+	if (rc != 0) {
+		return hf_error_set(err, rc,
+				    "%s: cannot watch the connection: %s",
+				    conn->name, strerror(-rc));
+	}
+
+	uint64_t pending =
+		__atomic_load_n(&conn->journal->pending, __ATOMIC_ACQUIRE);
+	conn->stale_expected = pending != 0;
+	conn->stale_first = (uint16_t)conn->journal->oldest_id;
+	conn->interrupted_command = (uint32_t)(pending >> 16) & 0xffffu;
+	conn->journal_fd = journal_fd;
+	conn->fd = fd;
+	conn->established = true;
+	return 0;
+}
+
+int hf_vfu_memory_add(struct hf_vfu_conn *conn, uint64_t iova, void *vaddr,
+		      uint64_t len_bytes)
+{
+	int rc = -ENOSPC;
+
+	pthread_mutex_lock(&conn->lock);
+	if (conn->memory_count < HF_VFU_MEMORY_MAX) {
+		conn->memory[conn->memory_count++] = (struct hf_vfu_memory){
+			.iova = iova, .len_bytes = len_bytes, .vaddr = vaddr};
+		rc = 0;
+	}
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
+}
+
+void hf_vfu_memory_remove(struct hf_vfu_conn *conn, uint64_t iova)
+{
+	pthread_mutex_lock(&conn->lock);
+	for (uint32_t i = 0; i < conn->memory_count; i++) {
+		if (conn->memory[i].iova == iova) {
+			conn->memory[i] = conn->memory[--conn->memory_count];
+			break;
+		}
+	}
+	pthread_mutex_unlock(&conn->lock);
+}
+
+void hf_vfu_memory_clear(struct hf_vfu_conn *conn)
+{
+	pthread_mutex_lock(&conn->lock);
+	conn->memory_count = 0;
+	pthread_mutex_unlock(&conn->lock);
+}
+
+/* What stood where a header was due, for a person to recognise. */
+static void describe_garbage(const struct hf_vfu_in *in, char *text,
+			     size_t room)
+{
+	const uint8_t *bytes = (const uint8_t *)&in->header;
+	size_t used = 0;
+
+	for (uint32_t i = 0; i < in->seen_bytes && used + 4 < room; i++) {
+		text[used++] = isprint(bytes[i]) ? (char)bytes[i] : '.';
+	}
+	text[used] = '\0';
+}
+
+/* Why no message came. */
+static int receive_failed(struct hf_vfu_conn *conn, int rc,
+			  enum vfu_command command, struct hf_error *err)
+{
+	const char *name = hf_vfu_command_name(command);
+	const char *hint = conn->established
+				   ? ""
+				   : "; it may be serving another client, or "
+				     "may be no vfio-user server";
+	uint32_t seen = conn->in.seen_bytes;
+	char text[64];
+
+	switch (rc) {
+	case -ETIMEDOUT:
+		if (seen > 0) {
+			return lose(conn, rc, err,
+				    "the server stopped in the middle of its "
+				    "answer to %s and did not go on for %u ms",
+				    name, conn->timeout_ms);
+		}
+		return lose(conn, rc, err,
+			    "the server did not answer %s within %u ms%s", name,
+			    conn->timeout_ms, hint);
+	case -ECONNRESET:
+		if (seen > 0) {
+			return lose(conn, rc, err,
+				    "the server closed the connection in the "
+				    "middle of its answer to %s",
+				    name);
+		}
+		return lose(conn, rc, err,
+			    "the server closed the connection instead of "
+			    "answering %s%s",
+			    name, hint);
+	case -EPROTO:
+		describe_garbage(&conn->in, text, sizeof(text));
+		return lose(conn, rc, err,
+			    "the answer to %s is no vfio-user message: it "
+			    "claims %u bytes, and begins with '%s'",
+			    name, conn->in.header.size, text);
+	}
+	return lose(conn, rc, err, "cannot receive the answer to %s: %s", name,
+		    strerror(-rc));
+}
+
+static int send_failed(struct hf_vfu_conn *conn, int rc,
+		       enum vfu_command command, struct hf_error *err)
+{
+	const char *name = hf_vfu_command_name(command);
+
+	if (rc == -ETIMEDOUT) {
+		return lose(conn, rc, err,
+			    "the server did not take %s within %u ms", name,
+			    conn->timeout_ms);
+	}
+	if (rc == -ECONNRESET) {
+		return lose(conn, rc, err,
+			    "the server has closed the connection; %s was not "
+			    "sent",
+			    name);
+	}
+	return lose(conn, rc, err, "cannot send %s: %s", name, strerror(-rc));
+}
+
+static struct hf_vfu_out outgoing(struct hf_vfu_conn *conn,
+				  const struct hf_vfu_call *call,
+				  uint32_t flags)
+{
+	uint32_t id = conn->journal->next_id;
+
+	/* Before it is sent: no successor may use it again. */
+	__atomic_store_n(&conn->journal->next_id, (id + 1) & 0xffffu,
+			 __ATOMIC_RELEASE);
+	return (struct hf_vfu_out){
+		.header = {.id = (uint16_t)id,
+			   .command = (uint16_t)call->command,
+			   .size = (uint32_t)sizeof(struct vfu_header) +
+				   call->request_bytes + call->data_bytes,
+			   .flags = VFU_FLAG_TYPE_COMMAND | flags},
+		.request = call->request,
+		.request_bytes = call->request_bytes,
+		.data = call->data,
+		.data_bytes = call->data_bytes,
+		.fds = call->fds,
+		.fd_count = call->fd_count,
+	};
+}
+
+static uint64_t pending_word(const struct vfu_header *header)
+{
+	return HF_VFU_PENDING | (uint64_t)header->command << 16 | header->id;
+}
+
+/* Descriptors that nobody asked for are closed, counted, and told of once. */
+static void drop_fds(struct hf_vfu_conn *conn)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < conn->in.fd_count; i++) {
+		count += conn->in.fds[i] >= 0 ? 1 : 0;
+	}
+	if (count > 0 && conn->unexpected_fds == 0) {
+		hf_log_warning(conn->log,
+			       "%s: closed %u descriptors that the server "
+			       "attached to a %s message unasked",
+			       conn->name, count,
+			       hf_vfu_command_name(conn->in.header.command));
+	}
+	conn->unexpected_fds += count;
+	hf_vfu_in_close_fds(&conn->in);
+}
+
+/* Takes the payload and the descriptor out of conn->in. */
+static int take_reply(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
+		      struct hf_error *err)
+{
+	const struct hf_vfu_in *in = &conn->in;
+	const char *name = hf_vfu_command_name(call->command);
+
+	if ((in->header.flags & VFU_FLAG_ERROR) != 0) {
+		uint32_t error = in->header.error;
+		int code = error > 0 && error <= ERRNO_MAX ? -(int)error : -EIO;
+
+		return hf_error_set(err, code, "%s: the server refused %s: %s",
+				    conn->name, name,
+				    error > 0 ? strerror(-code)
+					      : "it did not say why");
+	}
+	if (in->payload_bytes < call->reply_min_bytes ||
+	    in->payload_bytes > call->reply_max_bytes) {
+		return lose(conn, -EPROTO, err,
+			    "the server answered %s with %u bytes, where %u to "
+			    "%u are due",
+			    name, in->payload_bytes, call->reply_min_bytes,
+			    call->reply_max_bytes);
+	}
+
+	call->reply_bytes = in->payload_bytes;
+	if (in->payload_bytes > 0) {
+		memcpy(call->reply, in->payload, in->payload_bytes);
+	}
+	if (call->take_fd && in->fd_count > 0) {
+		call->reply_fd = in->fds[0];
+		conn->in.fds[0] = -1;
+	}
+	return 0;
+}
+
+/* Identifiers wrap: what counts is the way from the first to @sent. */
+static bool is_stale(const struct hf_vfu_conn *conn, uint16_t sent,
+		     uint16_t got)
+{
+	uint16_t window = (uint16_t)(sent - conn->stale_first);
+	uint16_t place = (uint16_t)(got - conn->stale_first);
+
+	return conn->stale_expected && place < window;
+}
+
+/* 0: it is the reply to @sent; 1: go on waiting; or a negative errno. */
+static int judge(struct hf_vfu_conn *conn, const struct vfu_header *sent,
+		 uint64_t deadline_ns, struct hf_error *err)
+{
+	const struct vfu_header *got = &conn->in.header;
+	uint32_t type = got->flags & VFU_FLAG_TYPE_MASK;
+
+	if (type == VFU_FLAG_TYPE_COMMAND) {
+		drop_fds(conn);
+		int rc = hf_vfu_serve(conn, deadline_ns);
+		return rc == 0 ? 1 : send_failed(conn, rc, got->command, err);
+	}
+	if (type != VFU_FLAG_TYPE_REPLY) {
+		return lose(conn, -EPROTO, err,
+			    "the server sent a message of unknown type %u "
+			    "where the answer to %s was due",
+			    type, hf_vfu_command_name(sent->command));
+	}
+	if (got->id == sent->id && got->command == sent->command) {
+		return 0;
+	}
+	if (is_stale(conn, sent->id, got->id)) {
+		conn->stale_replies++;
+		return 1;
+	}
+	return lose(conn, -EPROTO, err,
+		    "the server answered message %u (%s) where the answer to "
+		    "message %u (%s) was due",
+		    got->id, hf_vfu_command_name(got->command), sent->id,
+		    hf_vfu_command_name(sent->command));
+}
+
+static int await_reply(struct hf_vfu_conn *conn, const struct vfu_header *sent,
+		       uint64_t deadline_ns, struct hf_vfu_call *call,
+		       struct hf_error *err)
+{
+	for (;;) {
+		conn->in.payload = conn->payload;
+		conn->in.payload_room = HF_VFU_PAYLOAD_BYTES;
+		int rc =
+			hf_vfu_socket_receive(conn->fd, deadline_ns, &conn->in);
+
+		if (rc != 0) {
+			return receive_failed(conn, rc, call->command, err);
+		}
+		rc = judge(conn, sent, deadline_ns, err);
+		if (rc == 0) {
+			/* Replies come in order: an older one never will. */
+			conn->stale_expected = false;
+			rc = take_reply(conn, call, err);
+			drop_fds(conn);
+			return rc;
+		}
+		drop_fds(conn);
+		if (rc < 0) {
+			return rc;
+		}
+		if (hf_deadline_passed(deadline_ns)) {
+			/* Its own requests must not keep us here for good. */
+			conn->in.seen_bytes = 0;
+			return receive_failed(conn, -ETIMEDOUT, call->command,
+					      err);
+		}
+	}
+}
+
+static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
+		    struct hf_error *err)
+{
+	uint64_t deadline_ns = hf_deadline_ms(conn->timeout_ms);
+
+	if (hf_vfu_conn_lost(conn)) {
+		return lose(conn, -ENODEV, err, "%s", "");
+	}
+
+	struct hf_vfu_out out = outgoing(conn, call, 0);
+	if (!conn->stale_expected) {
+		conn->journal->oldest_id = out.header.id;
+	}
+	/* Before it is sent: the reply may come to a successor. */
+	__atomic_store_n(&conn->journal->pending, pending_word(&out.header),
+			 __ATOMIC_RELEASE);
+	conn->journal->round_trips++;
+	conn->fresh_round_trips++;
+	int rc = hf_vfu_socket_send(conn->fd, deadline_ns, &out);
+	rc = rc != 0 ? send_failed(conn, rc, call->command, err)
+		     : await_reply(conn, &out.header, deadline_ns, call, err);
+	__atomic_store_n(&conn->journal->pending, 0, __ATOMIC_RELEASE);
+	return rc;
+}
+
+int hf_vfu_call(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
+		struct hf_error *err)
+{
+	call->reply_bytes = 0;
+	call->reply_fd = -1;
+	pthread_mutex_lock(&conn->lock);
+	int rc = exchange(conn, call, err);
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
+}
+
+int hf_vfu_post(struct hf_vfu_conn *conn, const struct hf_vfu_call *call)
+{
+	int rc = -ENODEV;
+
+	pthread_mutex_lock(&conn->lock);
+	if (!hf_vfu_conn_lost(conn)) {
+		struct hf_vfu_out out = outgoing(conn, call, VFU_FLAG_NO_REPLY);
+
+		conn->journal->posted++;
+		rc = hf_vfu_socket_send(conn->fd,
+					hf_deadline_ms(conn->timeout_ms), &out);
+		if (rc != 0) {
+			rc = send_failed(conn, rc, call->command, NULL);
+		}
+	}
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
+}
