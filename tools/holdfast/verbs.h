@@ -9,6 +9,28 @@
 
 extern const struct verb verb_help;
 extern const struct verb verb_list;
+extern const struct verb verb_id_ctrl;
+extern const struct verb verb_id_ns;
+extern const struct verb verb_list_ns;
+extern const struct verb verb_smart_log;
+extern const struct verb verb_error_log;
+extern const struct verb verb_fw_log;
+extern const struct verb verb_get_feature;
+extern const struct verb verb_set_feature;
+extern const struct verb verb_read;
+extern const struct verb verb_write;
+extern const struct verb verb_copy;
+extern const struct verb verb_compare;
+extern const struct verb verb_flush;
+extern const struct verb verb_write_zeroes;
+extern const struct verb verb_deallocate;
+extern const struct verb verb_verify;
+extern const struct verb verb_reservation;
+extern const struct verb verb_admin_passthru;
+extern const struct verb verb_io_passthru;
+extern const struct verb verb_watch;
+extern const struct verb verb_inspect;
+extern const struct verb verb_bench;
 
 size_t verb_count(void);
 const struct verb *verb_at(size_t i);
