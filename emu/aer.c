@@ -51,14 +51,22 @@ uint16_t hf_emu_aer_request(struct hf_emu_cmd *cmd)
 	if (aer->request_count >= HF_MIN(limit, HF_EMU_AER_REQUESTS)) {
 		status = HF_STATUS_DNR(HF_STATUS_CMD(NVME_SC_ASYNC_LIMIT));
 	} else {
-		aer->requests[aer->request_count++] = cmd->sqe.cid;
+		struct hf_emu_aer_request *request =
+			&aer->requests[aer->request_count++];
+
+		request->cid = cmd->sqe.cid;
+		request->faulty = cmd->fault != NULL;
+		if (request->faulty) {
+			request->fault = *cmd->fault;
+		}
 		update_deliverable(aer);
 	}
 	pthread_mutex_unlock(&aer->lock);
 	return status;
 }
 
-static void complete_request(struct hf_emu *emu, uint16_t cid, uint32_t dw0,
+static void complete_request(struct hf_emu *emu,
+			     struct hf_emu_aer_request *request, uint32_t dw0,
 			     uint16_t status)
 {
 	struct hf_emu_cmd cmd = {
@@ -66,21 +74,28 @@ static void complete_request(struct hf_emu *emu, uint16_t cid, uint32_t dw0,
 		.worker = &emu->workers[0],
 		.sq = &emu->sqs[0],
 		.sqe.opcode = nvme_admin_async_event,
-		.sqe.cid = cid,
+		.sqe.cid = request->cid,
 		.dw0 = dw0,
+		.fault = request->faulty ? &request->fault : NULL,
 	};
 
-	hf_emu_post(cmd.worker, &cmd, status);
+	if (request->faulty &&
+	    (request->fault.actions & HF_FAULT_STATUS_AFTER) != 0) {
+		status = request->fault.status;
+	}
+	hf_emu_complete(cmd.worker, &cmd, status);
 }
 
 bool hf_emu_aer_abort(struct hf_emu *emu, uint16_t cid)
 {
 	struct hf_emu_aer *aer = &emu->aer;
+	struct hf_emu_aer_request request = {0};
 	bool found = false;
 
 	pthread_mutex_lock(&aer->lock);
 	for (uint32_t i = 0; i < aer->request_count && !found; i++) {
-		if (aer->requests[i] == cid) {
+		if (aer->requests[i].cid == cid) {
+			request = aer->requests[i];
 			aer->requests[i] = aer->requests[--aer->request_count];
 			found = true;
 		}
@@ -88,7 +103,7 @@ bool hf_emu_aer_abort(struct hf_emu *emu, uint16_t cid)
 	update_deliverable(aer);
 	pthread_mutex_unlock(&aer->lock);
 	if (found) {
-		complete_request(emu, cid, 0, NVME_SC_ABORT_REQ);
+		complete_request(emu, &request, 0, NVME_SC_ABORT_REQ);
 	}
 	return found;
 }
@@ -108,7 +123,8 @@ void hf_emu_aer_log_read(struct hf_emu *emu, uint8_t log_id)
 }
 
 /* Takes the oldest request and the first event that go together. */
-static bool take_pair(struct hf_emu_aer *aer, uint16_t *cid, uint32_t *dw0)
+static bool take_pair(struct hf_emu_aer *aer,
+		      struct hf_emu_aer_request *request, uint32_t *dw0)
 {
 	uint32_t at = find_event(aer);
 
@@ -120,7 +136,7 @@ static bool take_pair(struct hf_emu_aer *aer, uint16_t *cid, uint32_t *dw0)
 	aer->event_count--;
 	memmove(&aer->events[at], &aer->events[at + 1],
 		(aer->event_count - at) * sizeof(event));
-	*cid = aer->requests[0];
+	*request = aer->requests[0];
 	aer->request_count--;
 	memmove(&aer->requests[0], &aer->requests[1],
 		aer->request_count * sizeof(aer->requests[0]));
@@ -139,15 +155,15 @@ uint32_t hf_emu_aer_deliver(struct hf_emu *emu)
 	bool taken = hf_emu_aer_pending(emu);
 
 	while (taken) {
-		uint16_t cid;
+		struct hf_emu_aer_request request;
 		uint32_t dw0;
 
 		pthread_mutex_lock(&aer->lock);
-		taken = take_pair(aer, &cid, &dw0);
+		taken = take_pair(aer, &request, &dw0);
 		update_deliverable(aer);
 		pthread_mutex_unlock(&aer->lock);
 		if (taken) {
-			complete_request(emu, cid, dw0, 0);
+			complete_request(emu, &request, dw0, 0);
 			count++;
 		}
 	}

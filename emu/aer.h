@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "emu/cmd.h"
+#include "emu/fault.h"
 
 #define HF_EMU_AER_REQUESTS 256
 #define HF_EMU_AER_EVENTS   64
@@ -17,10 +18,17 @@ struct hf_emu_aer_event {
 	uint8_t log_id;
 };
 
+/* A request that waits, with what a fault rule wants of its completion. */
+struct hf_emu_aer_request {
+	uint16_t cid;
+	bool faulty;
+	struct hf_fault_verdict fault;
+};
+
 struct hf_emu_aer {
 	pthread_mutex_t lock;
 	uint32_t request_count;
-	uint16_t requests[HF_EMU_AER_REQUESTS]; /* command identifiers */
+	struct hf_emu_aer_request requests[HF_EMU_AER_REQUESTS];
 	uint32_t event_count;
 	struct hf_emu_aer_event events[HF_EMU_AER_EVENTS];
 	bool masked[8];       /* type reported, log page not read yet */

@@ -254,6 +254,37 @@ static void random_text_is_refused_or_round_trips(void **state)
 	}
 }
 
+/* A line is an example of a rule when it begins with a place. */
+static bool is_example(const char *line)
+{
+	return strncmp(line, ".Dl ", 4) == 0 && strchr(line, ':') != NULL;
+}
+
+static void each_example_of_the_manual_is_understood(void **state)
+{
+	FILE *page = fopen(SOURCE_ROOT "/man/holdfast-faults.7", "re");
+	char line[512];
+	int found = 0;
+
+	(void)state;
+	assert_non_null(page);
+	while (fgets(line, sizeof(line), page) != NULL) {
+		struct hf_emu_fault f;
+		struct hf_error err;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (!is_example(line)) {
+			continue;
+		}
+		found++;
+		if (hf_emu_fault_parse(&f, line + 4, &err) != 0) {
+			fail_msg("%s: %s", line, err.message);
+		}
+	}
+	fclose(page);
+	assert_true(found > 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +293,7 @@ int main(void)
 		cmocka_unit_test(each_mistake_is_named),
 		cmocka_unit_test(too_long_a_rule_is_refused),
 		cmocka_unit_test(what_does_not_fit_is_cut_off),
+		cmocka_unit_test(each_example_of_the_manual_is_understood),
 		cmocka_unit_test(random_text_is_refused_or_round_trips),
 	};
 
