@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -301,20 +302,25 @@ void hf_emu_doorbell_clear(struct hf_emu *emu, uint32_t index)
 
 static int share(struct hf_emu *emu, struct hf_error *err)
 {
-	int fd = memfd_create("holdfast-doorbells", MFD_CLOEXEC);
+	int fd = memfd_create("holdfast-doorbells",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0) {
 		return hf_error_set(err, -errno,
 				    "emulated: no memory for the doorbells");
 	}
-	if (ftruncate(fd, (off_t)emu->doorbell_bytes) != 0) {
+	/* Whoever is given the descriptor must not take the memory away. */
+	if (ftruncate(fd, (off_t)(HF_EMU_DOORBELLS + emu->doorbell_bytes)) !=
+		    0 ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
+		    0) {
 		close(fd);
 		return hf_error_set(err, -ENOMEM,
 				    "emulated: no memory for the doorbells");
 	}
 
 	void *page = mmap(NULL, emu->doorbell_bytes, PROT_READ | PROT_WRITE,
-			  MAP_SHARED, fd, 0);
+			  MAP_SHARED, fd, HF_EMU_DOORBELLS);
 	if (page == MAP_FAILED) {
 		close(fd);
 		return hf_error_set(err, -ENOMEM,

@@ -369,8 +369,8 @@ HF_API void hf_emu_reg_write(struct hf_emu *emu, uint64_t offset,
 /**
  * hf_emu_doorbell_share() - put the doorbells into memory that can be mapped
  * @emu: controller, disabled
- * @len_bytes: receives the length, a multiple of 4096; BAR offset 0x1000 is
- *             offset 0 of the memory
+ * @len_bytes: receives the length, a multiple of 4096; the doorbells are at
+ *             offset 0x1000 of the descriptor, as they are in BAR 0
  * @err: may be NULL
  *
  * Nobody tells the controller about a store to that memory, so its threads

@@ -6,6 +6,7 @@
 #include "holdfast/driver.h"
 #include "holdfast/emu.h"
 #include "holdfast/emu_fault.h"
+#include "holdfast/emu_serve.h"
 #include "holdfast/error.h"
 #include "holdfast/io.h"
 #include "holdfast/log.h"

@@ -341,7 +341,7 @@ static void shared_doorbells_are_seen(void **state)
 	int fd = hf_emu_doorbell_share(host.emu, &len, &err);
 	assert_true(fd >= 0);
 	uint8_t *page =
-		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096);
 	assert_ptr_not_equal(page, MAP_FAILED);
 	host_add_namespace(&host, 1 << 20, 512);
 	host_enable(&host);

@@ -6,6 +6,8 @@
 /* In the order of the help. */
 static const struct verb *const verbs[] = {
 	&verb_list,
+	&verb_emulate,
+	&verb_emulate_ctl,
 	&verb_help,
 };
 

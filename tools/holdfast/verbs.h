@@ -7,6 +7,8 @@
 
 #include "args.h"
 
+extern const struct verb verb_emulate;
+extern const struct verb verb_emulate_ctl;
 extern const struct verb verb_help;
 extern const struct verb verb_list;
 extern const struct verb verb_id_ctrl;
