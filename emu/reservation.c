@@ -59,7 +59,10 @@ void hf_reservations_destroy(struct hf_reservations *all)
 	}
 }
 
-static void set_type(struct hf_reservations *all, uint8_t type)
+/* Not inline: with its null checks in between, gcc 12 takes the store for one
+ * to address 0 and refuses it. */
+__attribute__((noinline)) static void set_type(struct hf_reservations *all,
+					       uint8_t type)
 {
 	__atomic_store_n(&all->type, type, __ATOMIC_RELEASE);
 }
