@@ -123,6 +123,11 @@ static uint64_t doorbell_bytes(const struct hf_emu_options *o)
 	return (bytes + PAGE - 1) & ~(uint64_t)(PAGE - 1);
 }
 
+uint32_t hf_emu_vectors(const struct hf_emu *emu)
+{
+	return emu->options.vectors;
+}
+
 uint64_t hf_emu_bar_bytes(const struct hf_emu *emu)
 {
 	uint64_t wanted = HF_EMU_DOORBELLS + emu->doorbell_bytes;

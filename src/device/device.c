@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "device/emulated.h"
 #include "device/vfio.h"
 #include "device/vfio_user.h"
 
@@ -46,9 +47,9 @@ static const struct {
 		    const struct hf_device_options *options,
 		    struct hf_error *err);
 } backings[] = {
+	{"emulated:", hf_emulated_open},
 	{"vfio:", hf_vfio_open},
 	{"vfio-user:", hf_vfio_user_open},
-	{NULL, NULL},
 };
 
 int hf_device_open(struct hf_device **device, const char *address,
@@ -70,7 +71,7 @@ int hf_device_open(struct hf_device **device, const char *address,
 		address = with_prefix;
 	}
 
-	for (size_t i = 0; backings[i].prefix != NULL; i++) {
+	for (size_t i = 0; i < HF_ARRAY_LEN(backings); i++) {
 		size_t len = strlen(backings[i].prefix);
 
 		if (strncmp(address, backings[i].prefix, len) == 0) {

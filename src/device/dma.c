@@ -135,7 +135,8 @@ void hf_dma_fini(struct hf_dma *dma, bool unmap)
 		if (dma->registry->regions[i].state == HF_REGION_FREE) {
 			continue;
 		}
-		if (unmap && dma->regions[i].map.len_bytes != 0) {
+		if (unmap && dma->regions[i].map.len_bytes != 0 &&
+		    dma->registry->regions[i].state != HF_REGION_REVOKED) {
 			/* The device is going: nothing is left to tell. */
 			(void)!dma->dev->ops->dma_unmap(
 				dma->dev, &dma->regions[i].map, NULL);
@@ -152,6 +153,27 @@ void hf_dma_fini(struct hf_dma *dma, bool unmap)
 	free(dma->regions);
 	pthread_mutex_destroy(&dma->lock);
 	dma->initialised = false;
+}
+
+int hf_dma_revoke(struct hf_dma *dma, struct hf_error *err)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&dma->lock);
+	for (uint32_t i = 0; rc == 0 && i < HF_REGISTRY_REGIONS_MAX; i++) {
+		struct hf_registry_region *entry = &dma->registry->regions[i];
+
+		if (entry->state != HF_REGION_MAPPED) {
+			continue;
+		}
+		rc = dma->dev->ops->dma_unmap(dma->dev, &dma->regions[i].map,
+					      err);
+		if (rc == 0) {
+			entry->state = HF_REGION_REVOKED;
+		}
+	}
+	pthread_mutex_unlock(&dma->lock);
+	return rc;
 }
 
 /* The end of a live region that [iova, iova + len) touches; 0: it is free. */

@@ -78,6 +78,10 @@ HF_MUST_CHECK int hf_dma_init(struct hf_dma *dma, struct hf_device *dev,
  * with @unmap unset, memfds that the fdset carries live on. */
 void hf_dma_fini(struct hf_dma *dma, bool unmap);
 
+/* Takes all memory away from the device, for one that cannot be stopped in any
+ * other way; it stays mapped here. */
+HF_MUST_CHECK int hf_dma_revoke(struct hf_dma *dma, struct hf_error *err);
+
 /**
  * hf_dma_block_alloc() - zeroed DMA memory, contiguous for the device
  * @dma: the device's DMA memory

@@ -19,6 +19,7 @@ enum hf_registry_region_state {
 	HF_REGION_MAPPING = 1, /* asked of the device, not confirmed */
 	HF_REGION_MAPPED = 2,
 	HF_REGION_UNMAPPING = 3,
+	HF_REGION_REVOKED = 4, /* taken from a device that did not stop */
 };
 
 enum hf_registry_region_kind {

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "holdfast/driver.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <nvme/types.h>
+
+#include "base/error.h"
+#include "driver/admin.h"
+#include "driver/driver.h"
+#include "driver/inspect.h"
+#include "driver/ioqueues.h"
+#include "driver/lifecycle.h"
+#include "runtime/runtime.h"
+
+int hf_driver_start(struct hf_driver **drv, struct hf_device *device,
+		    const struct hf_driver_options *options,
+		    struct hf_error *err)
+{
+	struct hf_driver_options defaults;
+
+	if (options == NULL) {
+		hf_driver_options_init(&defaults);
+		options = &defaults;
+	}
+	int rc = hf_lifecycle_start(drv, device, options, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = hf_runtime_create(*drv, err);
+	if (rc != 0) {
+		/* Nothing has been done to the controller; the device goes
+		 * back to the caller. */
+		hf_lifecycle_abandon(*drv);
+	}
+	return rc;
+}
+
+int hf_driver_ready_wait(struct hf_driver *drv, struct hf_error *err)
+{
+	return hf_lifecycle_ready_wait(drv, err);
+}
+
+int hf_driver_open(struct hf_driver **drv, const char *address,
+		   const struct hf_driver_options *options,
+		   struct hf_error *err)
+{
+	struct hf_driver_options defaults;
+	struct hf_device *device;
+
+	if (options == NULL) {
+		hf_driver_options_init(&defaults);
+		options = &defaults;
+	}
+	int rc = hf_device_open(&device, address, &options->device, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = hf_driver_start(drv, device, options, err);
+	if (rc != 0) {
+		hf_device_close(device);
+		return rc;
+	}
+	rc = hf_driver_ready_wait(*drv, err);
+	if (rc != 0) {
+		/* What opening failed with is what matters. */
+		(void)hf_driver_close(*drv, NULL);
+	}
+	return rc;
+}
+
+int hf_driver_fd(const struct hf_driver *drv)
+{
+	return drv->epoll_fd;
+}
+
+int hf_driver_close(struct hf_driver *drv, struct hf_error *err)
+{
+	if (drv == NULL) {
+		return 0;
+	}
+	hf_runtime_destroy(drv);
+	return hf_lifecycle_close(drv, err);
+}
+
+const struct nvme_id_ctrl *hf_driver_identify(const struct hf_driver *drv)
+{
+	return (const void *)drv->ledger.header->identify;
+}
+
+struct hf_device *hf_driver_device(const struct hf_driver *drv)
+{
+	return drv->dev;
+}
+
+void hf_driver_get_info(struct hf_driver *drv, struct hf_driver_info *info)
+{
+	pthread_mutex_lock(&drv->control);
+	*info = (struct hf_driver_info){
+		.cpu_count = drv->options.cpu_count,
+		.io_queues_max = drv->io_max,
+		.io_queues = drv->io_count,
+		.fallback_cpus = hf_ioqueues_fallback_count(drv),
+		.queue_entries = drv->ledger.header->queue_entries,
+		.max_transfer_bytes = drv->limits.max_transfer_bytes,
+		.version = drv->ctrl.vs,
+		.capabilities = drv->ctrl.cap,
+	};
+	pthread_mutex_unlock(&drv->control);
+}
+
+char *hf_driver_inspect(struct hf_driver *drv)
+{
+	return hf_inspect(drv);
+}
+
+int hf_event_next(struct hf_driver *drv, struct hf_event *event)
+{
+	return hf_event_ring_take(&drv->events, event);
+}
+
+int hf_event_fd(const struct hf_driver *drv)
+{
+	return drv->events.fd;
+}
+
+void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
+		   struct hf_error *err)
+{
+	struct hf_dma_block block;
+
+	if (hf_dma_block_alloc(&drv->dev->dma, len_bytes, HF_DMA_OWNER_CALLER,
+			       0, &block, err) != 0) {
+		return NULL;
+	}
+	return block.vaddr;
+}
+
+void hf_dma_free(struct hf_driver *drv, void *memory)
+{
+	struct hf_dma_block block;
+
+	if (memory != NULL &&
+	    hf_dma_block_find(&drv->dev->dma, memory, &block) == 0) {
+		hf_dma_block_free(&drv->dev->dma, &block);
+	}
+}
+
+int hf_dma_register(struct hf_driver *drv, void *memory, uint64_t len_bytes,
+		    int fd, uint64_t fd_offset, struct hf_error *err)
+{
+	return hf_dma_register_range(&drv->dev->dma, memory, len_bytes, fd,
+				     fd_offset, err);
+}
+
+int hf_dma_unregister(struct hf_driver *drv, void *memory, struct hf_error *err)
+{
+	return hf_dma_unregister_range(&drv->dev->dma, memory, err);
+}
+
+/* Commands that would pull the rug from under the driver. */
+static bool is_forbidden(const struct hf_command *command)
+{
+	switch (command->opcode) {
+	case nvme_admin_create_sq:
+	case nvme_admin_delete_sq:
+	case nvme_admin_create_cq:
+	case nvme_admin_delete_cq:
+	case nvme_admin_async_event:
+	case nvme_admin_dbbuf:
+		return true;
+	case nvme_admin_set_features:
+		return (command->cdw10 & 0xff) == NVME_FEAT_FID_NUM_QUEUES;
+	default:
+		return false;
+	}
+}
+
+int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
+		     struct hf_error *err)
+{
+	if (is_forbidden(command)) {
+		return hf_error_set(err, -EPERM,
+				    "%s: admin command %02xh is the driver's "
+				    "own business and is not passed through",
+				    drv->dev->id, command->opcode);
+	}
+	if ((command->data == NULL) != (command->data_len_bytes == 0)) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: admin command %02xh: a buffer and its "
+				    "length must be given together",
+				    drv->dev->id, command->opcode);
+	}
+	if (command->data_len_bytes > drv->limits.max_transfer_bytes) {
+		return hf_error_set(err, -EMSGSIZE,
+				    "%s: admin command %02xh: %u bytes of data "
+				    "are more than one command takes, %u",
+				    drv->dev->id, command->opcode,
+				    command->data_len_bytes,
+				    drv->limits.max_transfer_bytes);
+	}
+	return hf_admin_command_wait(drv, command, err);
+}

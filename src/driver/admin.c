@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "driver/admin.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include <nvme/types.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+
+int hf_admin_error(struct hf_driver *drv, uint16_t qid,
+		   const struct nvme_sqe *sqe, int result, struct hf_error *err)
+{
+	char text[160];
+
+	if (result == 0) {
+		return 0;
+	}
+	(void)hf_error_set(err, result,
+			   "%s: command %02xh on queue %u failed: %s",
+			   drv->dev->id, sqe->opcode, qid,
+			   hf_result_text(result, text, sizeof(text)));
+	if (err != NULL) {
+		err->qid = qid;
+		err->opcode = sqe->opcode;
+		err->nsid = le32toh(sqe->nsid);
+	}
+	return result;
+}
+
+int hf_admin_issue(struct hf_driver *drv, const struct nvme_sqe *sqe,
+		   const struct hf_data *data, bool to_device, uint8_t kind,
+		   uint32_t timeout_ms, hf_request_done *done, void *ctx)
+{
+	const struct hf_request request = {
+		.sqe = *sqe,
+		.data = *data,
+		.kind = kind,
+		.op = HF_OP_PASSTHROUGH,
+		.flags = to_device ? HF_SLOT_TO_DEVICE : 0,
+		.record = HF_LEDGER_NONE,
+		.timeout_ticks = (timeout_ms + HF_TICK_MS - 1) / HF_TICK_MS,
+		.done = done,
+		.ctx = ctx,
+	};
+
+	hf_qpair_lock(drv->admin);
+	int rc = drv->admin->state == HF_QPAIR_LIVE
+			 ? hf_qpair_put(drv->admin, &request)
+			 : -EAGAIN;
+	hf_qpair_commit(drv->admin);
+	hf_qpair_unlock(drv->admin);
+	return rc < 0 ? rc : 0;
+}
+
+static void step_done(void *ctx, const struct hf_completion *how)
+{
+	struct hf_job *job = ctx;
+
+	job->completion = *how;
+	job->command = HF_JOB_COMMAND_DONE;
+}
+
+int hf_admin_step(struct hf_driver *drv, struct hf_job *job,
+		  const struct nvme_sqe *sqe, void *data, uint32_t len_bytes,
+		  bool to_device, struct hf_error *err)
+{
+	int rc;
+
+	switch (job->command) {
+	case HF_JOB_COMMAND_NONE:
+		job->iov.iov_base = data;
+		job->iov.iov_len = len_bytes;
+		const struct hf_data describe = {
+			.iov = &job->iov,
+			.iov_count = 1,
+			.len_bytes = len_bytes,
+		};
+		rc = hf_admin_issue(drv, sqe, &describe, to_device,
+				    HF_SLOT_ADMIN, 0, step_done, job);
+		if (rc == -EAGAIN) {
+			return hf_job_wait_register(job);
+		}
+		if (rc != 0) {
+			return rc;
+		}
+		job->command = HF_JOB_COMMAND_ISSUED;
+		return HF_STEP_WAIT;
+	case HF_JOB_COMMAND_ISSUED:
+		return HF_STEP_WAIT;
+	case HF_JOB_COMMAND_DONE:
+		break;
+	}
+	job->command = HF_JOB_COMMAND_NONE;
+	return hf_admin_error(drv, 0, sqe, job->completion.result, err);
+}
+
+/* A command whose caller sleeps until it is done. */
+struct waiting_command {
+	struct hf_command *command;
+	struct iovec iov;
+	int result;
+	bool done; /* atomic */
+};
+
+static void waiting_done(void *ctx, const struct hf_completion *how)
+{
+	struct waiting_command *waiting = ctx;
+
+	waiting->command->result = how->dw0;
+	waiting->command->result_hi = how->dw1;
+	waiting->result = how->result;
+	__atomic_store_n(&waiting->done, true, __ATOMIC_RELEASE);
+}
+
+static bool is_done(const void *arg)
+{
+	const struct waiting_command *waiting = arg;
+
+	return __atomic_load_n(&waiting->done, __ATOMIC_ACQUIRE);
+}
+
+static void command_sqe(struct nvme_sqe *sqe, const struct hf_command *command)
+{
+	*sqe = (struct nvme_sqe){
+		.opcode = command->opcode,
+		.nsid = htole32(command->nsid),
+		.cdw2 = htole32(command->cdw2),
+		.cdw3 = htole32(command->cdw3),
+		.cdw10 = htole32(command->cdw10),
+		.cdw11 = htole32(command->cdw11),
+		.cdw12 = htole32(command->cdw12),
+		.cdw13 = htole32(command->cdw13),
+		.cdw14 = htole32(command->cdw14),
+		.cdw15 = htole32(command->cdw15),
+	};
+}
+
+/* Asked by somebody who waits a while, for control work to go on. */
+static bool never(const void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
+			  struct hf_error *err)
+{
+	struct waiting_command waiting = {
+		.command = command,
+		.iov = {command->data, command->data_len_bytes},
+	};
+	const struct hf_data data = {
+		.iov = &waiting.iov,
+		.iov_count = 1,
+		.len_bytes = command->data_len_bytes,
+	};
+	struct nvme_sqe sqe;
+	int rc;
+
+	command_sqe(&sqe, command);
+	for (;;) {
+		if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
+			return hf_error_set(err, -ENODEV, "%s: %s",
+					    drv->dev->id, drv->failure.message);
+		}
+		rc = hf_admin_issue(drv, &sqe, &data, command->to_device != 0,
+				    HF_SLOT_ADMIN, command->timeout_ms,
+				    waiting_done, &waiting);
+		if (rc != -EAGAIN) {
+			break;
+		}
+		(void)!hf_control_wait(drv, never, NULL, hf_deadline_ms(10));
+	}
+	if (rc != 0) {
+		return hf_admin_error(drv, 0, &sqe, rc, err);
+	}
+
+	rc = hf_control_wait(drv, is_done, &waiting, UINT64_MAX);
+	if (rc != 0) {
+		return hf_admin_error(drv, 0, &sqe, rc, err);
+	}
+	return hf_admin_error(drv, 0, &sqe, waiting.result, err);
+}

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "driver/bring_up.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include <nvme/types.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "driver/admin.h"
+#include "driver/aer.h"
+#include "driver/ioqueues.h"
+#include "driver/scan.h"
+
+#define ADMIN_ENTRIES    256u /* 4 pages of entries, 1 of completions */
+#define ADMIN_POOL_PAGES 256u
+/* Number of Queues cannot say more than this. */
+#define QUEUES_MAX 65535u
+/* What a shutdown may take where the controller does not say. */
+#define SHUTDOWN_MIN_MS 5000u
+#define VERSION_2_0     0x00020000u
+
+static bool is_first(const struct hf_driver *drv)
+{
+	return drv->ledger.header->ready == 0;
+}
+
+static void each_qpair(struct hf_driver *drv,
+		       void (*act)(struct hf_qpair *qp, int value), int value)
+{
+	if (drv->admin != NULL) {
+		act(drv->admin, value);
+	}
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			act(drv->io[i], value);
+		}
+	}
+}
+
+static void set_state(struct hf_qpair *qp, int state)
+{
+	hf_qpair_set_state(qp, (enum hf_qpair_state)state);
+}
+
+static void end_all(struct hf_qpair *qp, int result)
+{
+	(void)hf_qpair_end_all(qp, result);
+}
+
+static void reset_rings(struct hf_qpair *qp, int unused)
+{
+	(void)unused;
+	hf_qpair_reset(qp);
+}
+
+void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state)
+{
+	each_qpair(drv, set_state, (int)state);
+}
+
+void hf_driver_end_all(struct hf_driver *drv, int result)
+{
+	each_qpair(drv, end_all, result);
+}
+
+static int timed_out(struct hf_driver *drv, const char *what,
+		     uint32_t timeout_ms, struct hf_error *err)
+{
+	return hf_error_set(err, -ETIMEDOUT,
+			    "%s: the controller did not %s within %u ms, its "
+			    "own limit",
+			    drv->dev->id, what, timeout_ms);
+}
+
+/*
+ * A controller that cannot be disabled may still write to memory. A reset of
+ * the function stops it for certain, and where there is none, taking all
+ * memory away from it does.
+ */
+static int stop_by_force(struct hf_driver *drv, struct hf_error *err)
+{
+	if (drv->dev->ops->reset != NULL &&
+	    drv->dev->ops->reset(drv->dev, err) == 0) {
+		hf_log_warning(&drv->log,
+			       "%s: did not stop by CC.EN; the "
+			       "function was reset",
+			       drv->dev->id);
+		return 0;
+	}
+	int rc = hf_dma_revoke(&drv->dev->dma, err);
+	if (rc != 0) {
+		return rc;
+	}
+	return hf_error_set(err, -EIO,
+			    "%s: the controller does not stop (CSTS.RDY stays "
+			    "1) and cannot be reset; all memory was taken away "
+			    "from it",
+			    drv->dev->id);
+}
+
+static int step_disable(struct hf_driver *drv, struct hf_job *job,
+			struct hf_error *err)
+{
+	bool enabled;
+	int rc;
+
+	if (!job->entered) {
+		rc = hf_ctrl_is_enabled(&drv->ctrl, &enabled, err);
+		if (rc != 0 || !enabled) {
+			return rc;
+		}
+		rc = hf_ctrl_disable(&drv->ctrl, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	bool overdue = hf_job_overdue(job, drv->ctrl.ready_timeout_ms);
+	rc = hf_ctrl_disabled(&drv->ctrl, err);
+	if (rc != HF_STEP_WAIT) {
+		return rc;
+	}
+	return overdue ? stop_by_force(drv, err) : hf_job_wait_register(job);
+}
+
+/* What was in flight when the controller was reset may have happened. */
+static int step_end_in_flight(struct hf_driver *drv, struct hf_job *job,
+			      struct hf_error *err)
+{
+	(void)job;
+	(void)err;
+	hf_driver_end_all(drv, -ECONNRESET);
+	each_qpair(drv, reset_rings, 0);
+	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
+		drv->aers[i].outstanding = false;
+	}
+	return 0;
+}
+
+static int create_admin(struct hf_driver *drv, struct hf_error *err)
+{
+	int eventfd;
+
+	int rc = drv->dev->ops->irq_map(drv->dev, 0, 0, &eventfd, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = hf_driver_watch(drv, eventfd, err);
+	if (rc != 0) {
+		return rc;
+	}
+	const struct hf_qpair_config config = {
+		.dev = drv->dev,
+		.ledger = &drv->ledger,
+		.index = 0,
+		.cpu = 0,
+		.vector = 0,
+		.eventfd = eventfd,
+		.entries = HF_MIN(ADMIN_ENTRIES,
+				  drv->ledger.header->slots_max + 1),
+		.pool_pages =
+			HF_MIN(ADMIN_POOL_PAGES, drv->ledger.header->pages_max),
+		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
+		.tick = &drv->tick,
+		.hooks = {.lied = hf_driver_lied, .ctx = drv},
+	};
+	return hf_qpair_create(&drv->admin, &config, err);
+}
+
+static int step_enable(struct hf_driver *drv, struct hf_job *job,
+		       struct hf_error *err)
+{
+	int rc;
+
+	if (!job->entered) {
+		if (drv->admin == NULL) {
+			rc = create_admin(drv, err);
+			if (rc != 0) {
+				return rc;
+			}
+		}
+		uint64_t base = drv->admin->block.iova;
+		uint64_t cq = (uint64_t)((const uint8_t *)drv->admin->cq.ring -
+					 drv->admin->block.vaddr);
+		rc = hf_ctrl_enable(&drv->ctrl, base, base + cq,
+				    drv->admin->sq.entries, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	bool overdue = hf_job_overdue(job, drv->ctrl.ready_timeout_ms);
+	rc = hf_ctrl_enabled(&drv->ctrl, err);
+	if (rc == 0) {
+		hf_qpair_set_state(drv->admin, HF_QPAIR_LIVE);
+	}
+	if (rc != HF_STEP_WAIT) {
+		return rc;
+	}
+	return overdue ? timed_out(drv, "become ready",
+				   drv->ctrl.ready_timeout_ms, err)
+		       : hf_job_wait_register(job);
+}
+
+static void identify_sqe(struct nvme_sqe *sqe, uint8_t cns)
+{
+	*sqe = (struct nvme_sqe){
+		.opcode = nvme_admin_identify,
+		.cdw10 = htole32(cns),
+	};
+}
+
+static bool same_controller(const struct nvme_id_ctrl *a,
+			    const struct nvme_id_ctrl *b)
+{
+	return memcmp(a->sn, b->sn, sizeof(a->sn)) == 0 &&
+	       memcmp(a->mn, b->mn, sizeof(a->mn)) == 0;
+}
+
+static int step_identify(struct hf_driver *drv, struct hf_job *job,
+			 struct hf_error *err)
+{
+	struct nvme_sqe sqe;
+	uint8_t *kept = drv->ledger.header->identify;
+
+	identify_sqe(&sqe, NVME_IDENTIFY_CNS_CTRL);
+	int rc = hf_admin_step(drv, job, &sqe, drv->scratch,
+			       NVME_IDENTIFY_DATA_SIZE, false, err);
+	if (rc != 0) {
+		return rc;
+	}
+	if (!is_first(drv) &&
+	    !same_controller((const void *)kept, (const void *)drv->scratch)) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: another controller answers after the "
+				    "reset: serial number or model differ",
+				    drv->dev->id);
+	}
+	memcpy(kept, drv->scratch, NVME_IDENTIFY_DATA_SIZE);
+	return 0;
+}
+
+/* Limits of the NVM command set; older controllers do not have this page. */
+static int step_identify_nvm(struct hf_driver *drv, struct hf_job *job,
+			     struct hf_error *err)
+{
+	const struct nvme_id_ctrl *id =
+		(const void *)drv->ledger.header->identify;
+	struct nvme_sqe sqe;
+	int rc = -ENOTSUP;
+
+	if (drv->ctrl.vs >= VERSION_2_0) {
+		identify_sqe(&sqe, NVME_IDENTIFY_CNS_CSI_CTRL);
+		rc = hf_admin_step(drv, job, &sqe, drv->scratch,
+				   NVME_IDENTIFY_DATA_SIZE, false, err);
+		if (rc == HF_STEP_WAIT) {
+			return rc;
+		}
+	}
+	hf_io_limits_parse(&drv->limits, id, rc == 0 ? drv->scratch : NULL,
+			   drv->options.pool_pages);
+	drv->limits.bounce = drv->options.bounce;
+	return 0;
+}
+
+static int grant_queues(struct hf_driver *drv, uint32_t asked, uint32_t dw0,
+			struct hf_error *err)
+{
+	uint32_t sqs = (dw0 & 0xffff) + 1;
+	uint32_t cqs = (dw0 >> 16) + 1;
+	uint32_t granted = HF_MIN(sqs, cqs);
+
+	if (granted < asked) {
+		hf_log_warning(&drv->log,
+			       "%s: the controller grants %u submission and "
+			       "%u completion queues of the %u asked for",
+			       drv->dev->id, sqs, cqs, asked);
+	}
+	if (is_first(drv)) {
+		drv->io_max = HF_MIN(granted, asked);
+		drv->ledger.header->io_queues_max = drv->io_max;
+		return 0;
+	}
+	if (granted < drv->io_max) {
+		return hf_error_set(err, -EIO,
+				    "%s: after the reset the controller grants "
+				    "%u queues, before it granted %u",
+				    drv->dev->id, granted, drv->io_max);
+	}
+	return 0;
+}
+
+static int step_queue_count(struct hf_driver *drv, struct hf_job *job,
+			    struct hf_error *err)
+{
+	uint32_t vectors = drv->dev->ops->irq_count(drv->dev);
+	uint32_t asked = HF_MIN(drv->options.io_queues, QUEUES_MAX);
+
+	if (vectors == 0) {
+		return hf_error_set(err, -EPROTO,
+				    "%s: the device has no interrupt vector",
+				    drv->dev->id);
+	}
+	if (vectors < asked) {
+		hf_log_info(&drv->log,
+			    "%s: %u interrupts bound the number of "
+			    "queues, %u were wanted",
+			    drv->dev->id, vectors, asked);
+		asked = vectors;
+	}
+	const struct nvme_sqe sqe = {
+		.opcode = nvme_admin_set_features,
+		.cdw10 = htole32(NVME_FEAT_FID_NUM_QUEUES),
+		.cdw11 = htole32((asked - 1) << 16 | (asked - 1)),
+	};
+	int rc = hf_admin_step(drv, job, &sqe, NULL, 0, false, err);
+	if (rc != 0) {
+		return rc;
+	}
+	return grant_queues(drv, asked, job->completion.dw0, err);
+}
+
+static int step_first_queue(struct hf_driver *drv, struct hf_job *job,
+			    struct hf_error *err)
+{
+	return is_first(drv) ? hf_ioqueues_step_first(drv, job, err)
+			     : hf_ioqueues_step_again(drv, job, err);
+}
+
+static int step_ready(struct hf_driver *drv, struct hf_job *job,
+		      struct hf_error *err)
+{
+	bool first = is_first(drv);
+
+	(void)job;
+	(void)err;
+	__atomic_store_n(&drv->ledger.header->ready, 1, __ATOMIC_RELEASE);
+	if (first) {
+		hf_issuer_set(&drv->issuers.each[0], drv->io[0]);
+	}
+	hf_driver_fence(drv, HF_QPAIR_LIVE);
+	hf_aer_start(drv);
+	if (!first) {
+		hf_scan_all(drv);
+	}
+	return 0;
+}
+
+static const struct hf_job_step bring_up_steps[] = {
+	{"disable the controller", step_disable},
+	{"end what was in flight", step_end_in_flight},
+	{"enable the controller", step_enable},
+	{"identify the controller", step_identify},
+	{"identify the NVM command set", step_identify_nvm},
+	{"set the number of queues", step_queue_count},
+	{"configure asynchronous events", hf_aer_step_configure},
+	{"create I/O queues", step_first_queue},
+	{"go live", step_ready},
+};
+
+static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
+{
+	drv->bringing_up = false;
+	if (job->result == 0) {
+		bool again = drv->state == HF_DRIVER_RECOVERING;
+
+		hf_driver_set_state(drv, HF_DRIVER_READY);
+		if (again) {
+			const struct hf_event event = {
+				.kind = HF_EVENT_CONTROLLER_RESET,
+				.text = "the controller was reset and is back",
+			};
+
+			hf_log_warning(&drv->log, "%s: %s", drv->dev->id,
+				       event.text);
+			hf_event_ring_put(&drv->events, &event);
+		}
+		return;
+	}
+	hf_driver_fail(drv, &job->error);
+}
+
+static const struct hf_job_kind bring_up_kind = {
+	.name = "bringing the controller up",
+	.steps = bring_up_steps,
+	.step_count = HF_ARRAY_LEN(bring_up_steps),
+	.finished = bring_up_finished,
+};
+
+void hf_bring_up_start(struct hf_driver *drv)
+{
+	hf_job_init(&drv->bring_up, &bring_up_kind);
+	drv->bringing_up = true;
+}
+
+void hf_bring_up_again(struct hf_driver *drv, const char *why)
+{
+	if (drv->bringing_up) {
+		return;
+	}
+	hf_log_error(&drv->log, "%s: resetting the controller: %s",
+		     drv->dev->id, why);
+	drv->resets++;
+	hf_driver_set_state(drv, HF_DRIVER_RECOVERING);
+	hf_driver_fence(drv, HF_QPAIR_FENCED);
+	hf_job_init(&drv->bring_up, &bring_up_kind);
+	drv->bringing_up = true;
+}
+
+static uint32_t shutdown_timeout_ms(const struct hf_driver *drv)
+{
+	const struct nvme_id_ctrl *id =
+		(const void *)drv->ledger.header->identify;
+
+	return HF_MAX(le32toh(id->rtd3e) / 1000, SHUTDOWN_MIN_MS);
+}
+
+static int step_shut_down(struct hf_driver *drv, struct hf_job *job,
+			  struct hf_error *err)
+{
+	int rc;
+
+	if (!job->entered) {
+		hf_driver_fence(drv, HF_QPAIR_DEAD);
+		rc = hf_ctrl_shut_down(&drv->ctrl, err);
+		if (rc != 0) {
+			return 0; /* disabling it is what counts */
+		}
+	}
+	bool overdue = hf_job_overdue(job, shutdown_timeout_ms(drv));
+	rc = hf_ctrl_is_shut_down(&drv->ctrl, err);
+	if (rc == HF_STEP_WAIT && !overdue) {
+		return hf_job_wait_register(job);
+	}
+	if (rc != 0) {
+		hf_log_warning(&drv->log, "%s: no orderly shutdown: %s",
+			       drv->dev->id,
+			       rc == HF_STEP_WAIT ? "it took longer than RTD3E"
+						  : job->error.message);
+	}
+	return 0;
+}
+
+static const struct hf_job_step shut_down_steps[] = {
+	{"shut the controller down", step_shut_down},
+	{"disable the controller", step_disable},
+};
+
+static const struct hf_job_kind shut_down_kind = {
+	.name = "shutting the controller down",
+	.steps = shut_down_steps,
+	.step_count = HF_ARRAY_LEN(shut_down_steps),
+};
+
+void hf_shut_down_job(struct hf_job *job)
+{
+	hf_job_init(job, &shut_down_kind);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Bringing a controller up, from whatever state it is found in, at the start
+ * and again after a reset; and stopping it for certain. */
+#pragma once
+
+#include "driver/driver.h"
+
+/* The job that opens the controller. */
+void hf_bring_up_start(struct hf_driver *drv);
+
+/* The job that resets it: what is in flight ends, queues are made again. */
+void hf_bring_up_again(struct hf_driver *drv, const char *why);
+
+/* The job that shuts it down; for hf_control_run_job() or hf_job_run(). */
+void hf_shut_down_job(struct hf_job *job);
+
+/* Fences every queue: nothing more is issued or reaped. */
+void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state);
+
+/* Ends everything that is under way on every queue; the controller cannot
+ * touch memory any more. */
+void hf_driver_end_all(struct hf_driver *drv, int result);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The driver of one controller: everything it has, under one control lock. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/ctrl.h"
+#include "driver/events.h"
+#include "driver/job.h"
+#include "holdfast/driver.h"
+#include "holdfast/io.h"
+#include "namespace/namespace.h"
+#include "queue/issuer.h"
+#include "state/ledger.h"
+
+enum hf_driver_state {
+	HF_DRIVER_STARTING,
+	HF_DRIVER_READY,
+	HF_DRIVER_RECOVERING, /* the controller is being reset */
+	HF_DRIVER_CLOSING,
+	HF_DRIVER_FAILED, /* for good: drv->failure says why */
+};
+
+enum {
+	HF_AER_MAX = 4,    /* Asynchronous Event Requests kept outstanding */
+	HF_TICK_MS = 100,  /* of the coarse clock */
+	HF_SWEEP_MS = 500, /* how often it moves */
+};
+
+/* An asynchronous event that came, and what is left to do about it. */
+struct hf_aer {
+	struct hf_driver *drv;
+	bool outstanding;
+	bool came;
+	uint32_t dw0;
+};
+
+/* What Identify says of one namespace. */
+struct hf_scan {
+	uint32_t phase; /* 0 when none is under way */
+	int rc;         /* 0, or why it cannot be used */
+	struct hf_ns_geometry geometry;
+	struct hf_ns_identity identity;
+	struct hf_error error;
+};
+
+struct hf_driver {
+	struct hf_device *dev;
+	struct hf_driver_options options;
+	struct hf_log log;
+
+	/* The outermost lock. The admin queue is reaped under it, so that
+	 * control work sees completions one at a time. */
+	pthread_mutex_t control;
+	enum hf_driver_state state; /* atomic */
+	struct hf_error failure;
+
+	struct hf_ctrl ctrl;
+	struct hf_ledger ledger;
+	struct hf_io_limits limits;
+	uint32_t tick; /* atomic; HF_TICK_MS each */
+
+	struct hf_qpair *admin;
+	struct hf_issuers issuers;
+	struct hf_qpair **io; /* by queue identifier less one; NULL: none */
+	uint32_t io_max;      /* granted and useful */
+	uint32_t io_count;
+	uint64_t *wanted; /* atomic: a bit for each CPU that asked */
+
+	struct hf_list jobs;    /* one after the other */
+	struct hf_job bring_up; /* in front of all others */
+	bool bringing_up;
+	struct hf_list namespaces; /* of struct hf_namespace */
+	struct hf_aer aers[HF_AER_MAX];
+	uint32_t aer_count;
+	bool aer_job_queued;
+	struct hf_job aer_job;
+	struct hf_event_ring events;
+	uint8_t *scratch;       /* 4096 bytes, of the job that runs */
+	uint32_t changed[1024]; /* namespaces that an event named */
+	uint32_t changed_count;
+	struct hf_scan scan; /* of the namespace that a job identifies */
+	uint32_t resets;
+	uint64_t lies;    /* atomic: completions that were not believed */
+	bool suspect;     /* atomic: the device lied */
+	bool unstoppable; /* it may touch memory for as long as it has power */
+
+	int epoll_fd; /* what hf_driver_fd() gives */
+	int kick_fd;  /* eventfd: look at wanted, suspect, jobs */
+	int timer_fd;
+
+	/* Who waits for control work to go on; see hf_control_wait(). */
+	pthread_mutex_t progress_lock;
+	pthread_cond_t progress;
+	bool leader;
+
+	struct hf_runtime *runtime; /* tier 6; NULL without threads */
+};
+
+/* Makes hf_driver_process() run soon. Any thread. */
+void hf_driver_kick(struct hf_driver *drv);
+
+static inline enum hf_driver_state hf_driver_state(const struct hf_driver *drv)
+{
+	return __atomic_load_n(&drv->state, __ATOMIC_ACQUIRE);
+}
+
+void hf_driver_set_state(struct hf_driver *drv, enum hf_driver_state state);
+
+/* Puts a job at the end of the line. Takes the control lock. */
+void hf_driver_queue_job(struct hf_driver *drv, struct hf_job *job);
+/* The same with the control lock held. */
+void hf_driver_queue_job_locked(struct hf_driver *drv, struct hf_job *job);
+
+/**
+ * hf_control_wait() - block until control work has come to a point
+ * @drv: the driver
+ * @reached: asked without a lock; reads what is atomic
+ * @arg: for @reached
+ * @deadline_ns: as in base/clock.h
+ *
+ * One of those who wait, or the runtime's thread, leads: it runs
+ * hf_driver_process(). The others sleep until it has.
+ *
+ * Return: 0, or -ETIMEDOUT.
+ */
+HF_MUST_CHECK int hf_control_wait(struct hf_driver *drv,
+				  bool (*reached)(const void *arg),
+				  const void *arg, uint64_t deadline_ns);
+
+/* A job that waits on its own stack frame: queued, run, finished. */
+HF_MUST_CHECK int hf_control_run_job(struct hf_driver *drv, struct hf_job *job,
+				     struct hf_error *err);
+
+/* hf_driver_fd() becomes readable with the next interrupt on @eventfd. */
+HF_MUST_CHECK int hf_driver_watch(struct hf_driver *drv, int eventfd,
+				  struct hf_error *err);
+
+/* The controller is lost for good: ends everything that is under way, once it
+ * cannot touch memory any more. Control lock held. */
+void hf_driver_fail(struct hf_driver *drv, const struct hf_error *why);
+
+/* The device lied on a queue: seen by the next hf_driver_process(). */
+void hf_driver_lied(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
+		    const struct hf_cqe *cqe);

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "driver/lifecycle.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "driver/bring_up.h"
+#include "driver/ioqueues.h"
+
+#define POOL_PAGES_MIN    16u
+#define CPU_COUNT_MAX     65535u
+#define LEDGER_RECORDS    64u
+#define QUEUE_ENTRIES_MAX 65536u
+
+void hf_driver_options_init(struct hf_driver_options *options)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	uint32_t count = cpus > 0 ? (uint32_t)cpus : 1;
+
+	*options = (struct hf_driver_options){
+		.size = sizeof(*options),
+		.cpu_count = count,
+		.io_queues = count,
+		.queue_entries = 256,
+		.pool_pages = 512,
+		.runtime = true,
+	};
+	hf_device_options_init(&options->device);
+}
+
+static int bad_option(struct hf_error *err, const char *name, uint64_t value,
+		      uint64_t min, uint64_t max)
+{
+	return hf_error_set(err, -EINVAL,
+			    "driver option %s is %llu: %llu to %llu are "
+			    "possible",
+			    name, (unsigned long long)value,
+			    (unsigned long long)min, (unsigned long long)max);
+}
+
+static int check_options(const struct hf_driver_options *options,
+			 struct hf_error *err)
+{
+	if (options->size != sizeof(*options)) {
+		return hf_error_set(err, -EINVAL,
+				    "driver options of %zu bytes: initialise "
+				    "them with hf_driver_options_init()",
+				    options->size);
+	}
+	if (options->cpu_count < 1 || options->cpu_count > CPU_COUNT_MAX) {
+		return bad_option(err, "cpu_count", options->cpu_count, 1,
+				  CPU_COUNT_MAX);
+	}
+	if (options->io_queues < 1 || options->io_queues > CPU_COUNT_MAX) {
+		return bad_option(err, "io_queues", options->io_queues, 1,
+				  CPU_COUNT_MAX);
+	}
+	if (options->queue_entries < 2 ||
+	    options->queue_entries > QUEUE_ENTRIES_MAX) {
+		return bad_option(err, "queue_entries", options->queue_entries,
+				  2, QUEUE_ENTRIES_MAX);
+	}
+	if (options->pool_pages < POOL_PAGES_MIN ||
+	    options->pool_pages > HF_LEDGER_PAGES_MAX) {
+		return bad_option(err, "pool_pages", options->pool_pages,
+				  POOL_PAGES_MIN, HF_LEDGER_PAGES_MAX);
+	}
+	return 0;
+}
+
+static int make_ledger(struct hf_driver *drv, struct hf_error *err)
+{
+	uint32_t entries =
+		HF_MIN(drv->options.queue_entries, drv->ctrl.queue_entries_max);
+	const struct hf_ledger_geometry geometry = {
+		.queues_max = drv->options.io_queues + 1,
+		.slots_max = HF_MIN(HF_MAX(entries - 1, 255u),
+				    (uint32_t)HF_LEDGER_SLOTS_MAX),
+		.records_max = LEDGER_RECORDS,
+		.pages_max = HF_MAX(drv->options.pool_pages, 256u),
+	};
+
+	int rc = hf_ledger_create(&drv->ledger, &geometry, err);
+	if (rc != 0) {
+		return rc;
+	}
+	struct hf_ledger_header *header = drv->ledger.header;
+	memcpy(header->device_id, drv->dev->id, sizeof(header->device_id));
+	header->cpu_count = drv->options.cpu_count;
+	header->queue_entries = entries;
+	header->bounce = drv->options.bounce;
+	header->capabilities = drv->ctrl.cap;
+	header->version_register = drv->ctrl.vs;
+	return 0;
+}
+
+static int add_to_epoll(struct hf_driver *drv, int fd, uint32_t events)
+{
+	struct epoll_event event = {.events = events};
+
+	return epoll_ctl(drv->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int make_descriptors(struct hf_driver *drv, struct hf_error *err)
+{
+	drv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	drv->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	drv->timer_fd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (drv->epoll_fd < 0 || drv->kick_fd < 0 || drv->timer_fd < 0 ||
+	    add_to_epoll(drv, drv->kick_fd, EPOLLIN) != 0 ||
+	    add_to_epoll(drv, drv->timer_fd, EPOLLIN) != 0) {
+		return hf_error_set(err, -errno,
+				    "%s: no descriptors for the control side: "
+				    "%s",
+				    drv->dev->id, strerrordesc_np(errno));
+	}
+	return 0;
+}
+
+static void init_locks(struct hf_driver *drv)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&drv->control, NULL);
+	pthread_mutex_init(&drv->progress_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&drv->progress, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+/* Safe on a half-built driver; the device is somebody else's. */
+static void destroy(struct hf_driver *drv)
+{
+	hf_ioqueues_fini(drv);
+	hf_qpair_destroy(drv->admin);
+	while (!hf_list_empty(&drv->namespaces)) {
+		struct hf_namespace *ns = hf_container_of(
+			drv->namespaces.next, struct hf_namespace, link);
+
+		hf_list_remove(&ns->link);
+		hf_ns_destroy(ns);
+	}
+	hf_ledger_close(&drv->ledger);
+	if (drv->events.fd > 0) {
+		hf_event_ring_fini(&drv->events);
+	}
+	const int fds[] = {drv->epoll_fd, drv->kick_fd, drv->timer_fd};
+	for (size_t i = 0; i < HF_ARRAY_LEN(fds); i++) {
+		if (fds[i] >= 0) {
+			close(fds[i]);
+		}
+	}
+	pthread_cond_destroy(&drv->progress);
+	pthread_mutex_destroy(&drv->progress_lock);
+	pthread_mutex_destroy(&drv->control);
+	free(drv->scratch);
+	free(drv);
+}
+
+static int build(struct hf_driver *drv, struct hf_error *err)
+{
+	int rc = hf_ctrl_probe(&drv->ctrl, drv->dev, err);
+	if (rc != 0) {
+		return rc;
+	}
+	drv->scratch = aligned_alloc(NVME_PAGE_BYTES, NVME_PAGE_BYTES);
+	if (drv->scratch == NULL || hf_ioqueues_init(drv) != 0 ||
+	    hf_event_ring_init(&drv->events) != 0) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory for the driver",
+				    drv->dev->id);
+	}
+	rc = make_descriptors(drv, err);
+	if (rc != 0) {
+		return rc;
+	}
+	return make_ledger(drv, err);
+}
+
+int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
+		       const struct hf_driver_options *options,
+		       struct hf_error *err)
+{
+	int rc = check_options(options, err);
+	if (rc != 0) {
+		return rc;
+	}
+	struct hf_driver *drv = calloc(1, sizeof(*drv));
+	if (drv == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory for the driver", device->id);
+	}
+
+	drv->dev = device;
+	drv->options = *options;
+	drv->log = options->log;
+	drv->epoll_fd = -1;
+	drv->kick_fd = -1;
+	drv->timer_fd = -1;
+	hf_list_init(&drv->jobs);
+	hf_list_init(&drv->namespaces);
+	init_locks(drv);
+	rc = build(drv, err);
+	if (rc != 0) {
+		destroy(drv);
+		return rc;
+	}
+	hf_bring_up_start(drv);
+	hf_driver_kick(drv);
+	*out = drv;
+	return 0;
+}
+
+void hf_lifecycle_abandon(struct hf_driver *drv)
+{
+	destroy(drv);
+}
+
+static bool is_settled(const void *arg)
+{
+	const struct hf_driver *drv = arg;
+	enum hf_driver_state state = hf_driver_state(drv);
+
+	return state == HF_DRIVER_READY || state == HF_DRIVER_FAILED;
+}
+
+int hf_lifecycle_ready_wait(struct hf_driver *drv, struct hf_error *err)
+{
+	int rc = hf_control_wait(drv, is_settled, drv, UINT64_MAX);
+
+	assert(rc == 0); /* each step of bringing up has a deadline */
+	if (hf_driver_state(drv) == HF_DRIVER_READY) {
+		return 0;
+	}
+	pthread_mutex_lock(&drv->control);
+	if (err != NULL) {
+		*err = drv->failure;
+	}
+	rc = drv->failure.code;
+	pthread_mutex_unlock(&drv->control);
+	return rc;
+}
+
+/* Control lock held. */
+static int stop(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_job job;
+
+	hf_shut_down_job(&job);
+	while (!hf_job_run(drv, &job)) {
+		/* A register is looked at again and again, bounded by the
+		 * controller's own limits. */
+		uint64_t now = hf_now_ns();
+		const struct timespec pause = {
+			.tv_nsec = (long)(job.wake_ns > now
+						  ? HF_MIN(job.wake_ns - now,
+							   HF_NS_PER_S - 1)
+						  : 1000),
+		};
+
+		nanosleep(&pause, NULL);
+	}
+	if (job.result != 0 && err != NULL) {
+		*err = job.error;
+	}
+	return job.result;
+}
+
+void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
+{
+	struct hf_error err;
+
+	int rc = stop(drv, &err);
+	if (rc != 0 && rc != -ENODEV &&
+	    hf_dma_revoke(&drv->dev->dma, NULL) != 0) {
+		hf_log_error(&drv->log,
+			     "%s; it may still write to memory, so that what "
+			     "is under way does not end",
+			     err.message);
+		drv->unstoppable = true;
+	}
+	if (!drv->unstoppable) {
+		hf_driver_end_all(drv, result);
+	}
+	for (uint32_t i = 0; i < drv->issuers.count; i++) {
+		hf_issuer_kill(&drv->issuers.each[i], result);
+	}
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			hf_qpair_cancel_waiting(drv->io[i], result);
+		}
+	}
+}
+
+int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_device *dev = drv->dev;
+	int rc = 0;
+
+	pthread_mutex_lock(&drv->control);
+	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
+		hf_driver_set_state(drv, HF_DRIVER_CLOSING);
+		hf_driver_fence(drv, HF_QPAIR_DEAD);
+		hf_lifecycle_stop_and_end(drv, -ECANCELED);
+	}
+	if (drv->unstoppable) {
+		rc = hf_error_set(
+			err, -EIO,
+			"%s: the controller could not be stopped; the "
+			"memory that it may still touch is kept",
+			dev->id);
+	}
+	pthread_mutex_unlock(&drv->control);
+	if (rc != 0) {
+		return rc; /* never freed: the device may write there */
+	}
+
+	destroy(drv);
+	hf_device_release(dev, HF_RELEASE_RESET);
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A driver from its first breath to its last. */
+#pragma once
+
+#include "driver/driver.h"
+
+/* As hf_driver_start(). */
+int hf_lifecycle_start(struct hf_driver **drv, struct hf_device *device,
+		       const struct hf_driver_options *options,
+		       struct hf_error *err);
+
+/* Undoes hf_lifecycle_start() before anything was done: the device goes back to
+ * the caller. */
+void hf_lifecycle_abandon(struct hf_driver *drv);
+
+/* As hf_driver_ready_wait(). */
+int hf_lifecycle_ready_wait(struct hf_driver *drv, struct hf_error *err);
+
+/* As hf_driver_close(); the runtime's threads are gone by now. */
+int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err);
+
+/*
+ * Makes certain that the controller cannot touch memory, then ends everything
+ * with @result. What cannot be made certain of is not ended: its memory would
+ * be used again under the device's hands. Control lock held.
+ */
+void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* I/O on a namespace: checked, split, turned into commands, and ended once.
+ * Knows no way to wait. */
+#pragma once
+
+#include "holdfast/io.h"
+#include "namespace/namespace.h"
+
+/* Lies in hf_io.private_ while the I/O is lent. */
+struct hf_io_state {
+	struct hf_waiter waiter;
+	struct iovec single;    /* stands for hf_io.buf */
+	uint64_t issued_blocks; /* parts up to here have a slot, or had */
+	uint32_t range;         /* deallocate: first range not issued */
+	uint32_t parts;         /* atomic: under way, and 1 while issuing */
+	int first_error;        /* atomic */
+	uint16_t record;
+	bool begun;            /* a part was issued */
+	struct hf_qpair *qp;   /* that the parts go to */
+	uint64_t range_blocks; /* deallocate: of that range, issued */
+};
+static_assert(sizeof(struct hf_io_state) <=
+		      sizeof(((struct hf_io *)0)->private_),
+	      "the state of an I/O fits where the caller keeps room for it");
+
+/**
+ * hf_io_submit() - hand a batch to an issuer
+ * @issuer: of the CPU
+ * @ios: the batch
+ * @count: entries in @ios
+ *
+ * As hf_submit().
+ */
+int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
+		 uint32_t count);
+
+/* What hf_submit() would refuse it with, or 0. */
+int hf_io_check(const struct hf_io *io);

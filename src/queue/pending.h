@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Commands that are under way: the slots of the ledger, and for each what this
+ * process does when it ends. Knows no ring. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "queue/cqe.h"
+#include "state/ledger.h"
+
+/* How a command ended. */
+struct hf_completion {
+	int result; /* 0, -errno, or the status word */
+	uint32_t dw0;
+	uint32_t dw1;
+};
+
+typedef void hf_request_done(void *ctx, const struct hf_completion *how);
+
+/* What a process knows of a slot besides what the ledger keeps. */
+struct hf_pending_entry {
+	hf_request_done *done;
+	void *ctx;
+	const struct iovec *iov; /* where bounced data from the device goes */
+	uint32_t iov_count;
+	uint64_t iov_offset;
+	uint16_t next_free;
+};
+
+struct hf_pending {
+	struct hf_ledger_slot *slots;
+	struct hf_pending_entry *entries;
+	uint32_t count;
+	uint32_t in_use;
+	uint16_t free_head;
+	uint32_t lap_shift; /* bits of a CID that number the slot */
+};
+
+/* Every slot is free. -ENOMEM. */
+HF_MUST_CHECK int hf_pending_init(struct hf_pending *pending,
+				  struct hf_ledger_slot *slots, uint32_t count);
+void hf_pending_fini(struct hf_pending *pending);
+
+/* Takes a free slot: its number, or HF_LEDGER_NONE. The slot stays FREE in the
+ * ledger until hf_pending_publish(). */
+uint16_t hf_pending_take(struct hf_pending *pending);
+
+/* The command identifier of a slot that was taken. */
+static inline uint16_t hf_pending_cid(const struct hf_pending *pending,
+				      uint16_t slot)
+{
+	return (uint16_t)(slot | pending->slots[slot].lap
+					 << pending->lap_shift);
+}
+
+/* The slot's fields are complete: from here on it is in the ledger. */
+static inline void hf_pending_publish(struct hf_pending *pending, uint16_t slot)
+{
+	/* A process that dies here must not leave a half-written command that
+	 * says it was taken. */
+	__atomic_store_n(&pending->slots[slot].state, HF_SLOT_TAKEN,
+			 __ATOMIC_RELEASE);
+}
+
+/**
+ * hf_pending_complete() - find and mark the command that a completion is of
+ * @pending: the table
+ * @cqe: what the device posted; nothing of it is believed
+ *
+ * Return: the slot, now DONE, with status and result recorded; HF_LEDGER_NONE
+ * when no command of that identifier is under way: unknown, of an earlier
+ * lap, or completed before.
+ */
+uint16_t hf_pending_complete(struct hf_pending *pending,
+			     const struct hf_cqe *cqe);
+
+/* Gives a slot back, whose caller was told. */
+void hf_pending_give(struct hf_pending *pending, uint16_t slot);

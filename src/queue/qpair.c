@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "queue/qpair.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+#define DOORBELLS  0x1000u
+#define REAP_BATCH 64u
+
+static uint64_t pages_bytes(uint64_t bytes)
+{
+	return (bytes + NVME_PAGE_BYTES - 1) / NVME_PAGE_BYTES *
+	       NVME_PAGE_BYTES;
+}
+
+static uint64_t sq_bytes(uint32_t entries)
+{
+	return pages_bytes((uint64_t)entries * sizeof(struct nvme_sqe));
+}
+
+static uint64_t cq_bytes(uint32_t entries)
+{
+	return pages_bytes((uint64_t)entries * sizeof(struct nvme_cqe));
+}
+
+static int qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
+			   struct hf_error *err)
+{
+	uint32_t offset = DOORBELLS + 2u * qp->qid * stride_bytes;
+
+	int rc = hf_doorbell_init(&qp->sq.doorbell, qp->dev, offset, err);
+	if (rc != 0) {
+		return rc;
+	}
+	return hf_doorbell_init(&qp->cq.doorbell, qp->dev,
+				offset + stride_bytes, err);
+}
+
+static void record_positions(struct hf_qpair *qp)
+{
+	struct hf_ledger_queue *queue = qp->view.queue;
+
+	__atomic_store_n(&queue->sq_tail, qp->sq.tail, __ATOMIC_RELEASE);
+	__atomic_store_n(&queue->cq_head,
+			 qp->cq.head | (qp->cq.phase ? HF_LEDGER_PHASE : 0),
+			 __ATOMIC_RELEASE);
+}
+
+static void qpair_layout(struct hf_qpair *qp, uint32_t entries,
+			 uint32_t pool_pages)
+{
+	uint8_t *at = qp->block.vaddr;
+
+	hf_sq_init(&qp->sq, (struct nvme_sqe *)(void *)at, entries);
+	at += sq_bytes(entries);
+	hf_cq_init(&qp->cq, (struct nvme_cqe *)(void *)at, entries);
+	at += cq_bytes(entries);
+	hf_pool_init(&qp->pool, at,
+		     qp->block.iova + (uint64_t)(at - qp->block.vaddr),
+		     qp->view.page_next, pool_pages);
+	record_positions(qp);
+}
+
+static void ledger_describe(struct hf_qpair *qp, uint32_t entries,
+			    uint32_t slot_count, uint32_t pool_pages)
+{
+	struct hf_ledger_queue *queue = qp->view.queue;
+
+	queue->qid = qp->qid;
+	queue->vector = qp->vector;
+	queue->cpu = qp->cpu;
+	queue->entries = entries;
+	queue->slot_count = slot_count;
+	queue->page_count = pool_pages;
+	queue->iova = qp->block.iova;
+	queue->len_bytes = qp->block.len_bytes;
+	queue->sq_head = 0;
+	__atomic_store_n(&queue->state, HF_QUEUE_CREATING, __ATOMIC_RELEASE);
+}
+
+static int qpair_memory(struct hf_qpair *qp,
+			const struct hf_qpair_config *config,
+			struct hf_error *err)
+{
+	const struct hf_ledger_header *header = config->ledger->header;
+	uint32_t entries = config->entries;
+	/* One entry of a ring always stays free. */
+	uint32_t slot_count = HF_MIN(entries - 1, header->slots_max);
+
+	int rc = hf_dma_block_alloc(
+		&config->dev->dma,
+		sq_bytes(entries) + cq_bytes(entries) +
+			(uint64_t)config->pool_pages * NVME_PAGE_BYTES,
+		qp->qid == 0 ? HF_DMA_OWNER_ADMIN_QUEUE : HF_DMA_OWNER_IO_QUEUE,
+		qp->qid, &qp->block, err);
+	if (rc != 0) {
+		return rc;
+	}
+	if (hf_pending_init(&qp->pending, qp->view.slots, slot_count) != 0) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: queue %u: no memory for %u commands",
+				    qp->dev->id, qp->qid, slot_count);
+	}
+	memset(qp->view.records, 0,
+	       header->records_max * sizeof(*qp->view.records));
+	qp->view.queue->record_count = header->records_max;
+	qpair_layout(qp, entries, config->pool_pages);
+	ledger_describe(qp, entries, slot_count, config->pool_pages);
+	return qpair_doorbells(qp, config->doorbell_stride_bytes, err);
+}
+
+int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
+		    struct hf_error *err)
+{
+	const struct hf_ledger_header *header = config->ledger->header;
+	struct hf_qpair *qp = calloc(1, sizeof(*qp));
+
+	assert(config->entries >= 2 && config->index < header->queues_max);
+	assert(config->pool_pages <= header->pages_max);
+	if (qp == NULL) {
+		return hf_error_set(err, -ENOMEM, "%s: no memory for queue %u",
+				    config->dev->id, config->index);
+	}
+
+	qp->dev = config->dev;
+	qp->map = &config->dev->dma.map;
+	qp->tick = config->tick;
+	qp->hooks = config->hooks;
+	qp->eventfd = config->eventfd;
+	qp->index = config->index;
+	qp->qid = (uint16_t)config->index;
+	qp->vector = config->vector;
+	qp->cpu = config->cpu;
+	qp->state = HF_QPAIR_LIVE;
+	qp->view = hf_ledger_queue_view(config->ledger, config->index);
+	hf_list_init(&qp->waiting);
+	pthread_mutex_init(&qp->lock, NULL);
+
+	int rc = qpair_memory(qp, config, err);
+	if (rc != 0) {
+		hf_qpair_destroy(qp);
+		return rc;
+	}
+	*out = qp;
+	return 0;
+}
+
+void hf_qpair_destroy(struct hf_qpair *qp)
+{
+	if (qp == NULL) {
+		return;
+	}
+
+	assert(hf_list_empty(&qp->waiting));
+	__atomic_store_n(&qp->view.queue->state, HF_QUEUE_FREE,
+			 __ATOMIC_RELEASE);
+	hf_dma_block_free(&qp->dev->dma, &qp->block);
+	hf_pending_fini(&qp->pending);
+	pthread_mutex_destroy(&qp->lock);
+	free(qp);
+}
+
+void hf_qpair_reset(struct hf_qpair *qp)
+{
+	hf_qpair_lock(qp);
+	assert(qp->pending.in_use == 0);
+	uint32_t entries = qp->sq.entries;
+	struct hf_doorbell sq_doorbell = qp->sq.doorbell;
+	struct hf_doorbell cq_doorbell = qp->cq.doorbell;
+
+	memset(qp->block.vaddr, 0, sq_bytes(entries) + cq_bytes(entries));
+	qpair_layout(qp, entries, qp->pool.count);
+	qp->sq.doorbell = sq_doorbell;
+	qp->cq.doorbell = cq_doorbell;
+	hf_qpair_unlock(qp);
+}
+
+static int describe_data(struct hf_qpair *qp, const struct hf_request *request,
+			 struct hf_prps *prps, uint8_t *flags)
+{
+	*prps = (struct hf_prps){.first_page = HF_LEDGER_NONE};
+	if (request->data.len_bytes == 0) {
+		return 0;
+	}
+
+	int rc = request->bounce ? -EFAULT
+				 : hf_prp_direct(prps, &request->data, qp->map,
+						 &qp->pool);
+	if (rc != -EFAULT) {
+		return rc;
+	}
+	rc = hf_prp_bounce(prps, request->data.len_bytes, &qp->pool);
+	if (rc == 0) {
+		*flags |= HF_SLOT_BOUNCED;
+		qp->bounced++;
+		if ((*flags & HF_SLOT_TO_DEVICE) != 0) {
+			hf_prp_copy_in(prps, &request->data, &qp->pool);
+		}
+	}
+	return rc;
+}
+
+static void fill_slot(struct hf_qpair *qp, uint16_t number,
+		      const struct hf_request *request,
+		      const struct hf_prps *prps, uint8_t flags)
+{
+	struct hf_ledger_slot *slot = &qp->pending.slots[number];
+	struct hf_pending_entry *entry = &qp->pending.entries[number];
+
+	slot->sqe = request->sqe;
+	slot->sqe.cid = htole16(hf_pending_cid(&qp->pending, number));
+	if (request->data.len_bytes != 0) {
+		slot->sqe.prp1 = htole64(prps->prp1);
+		slot->sqe.prp2 = htole64(prps->prp2);
+	}
+	slot->cookie = request->cookie;
+	slot->vaddr = request->data.len_bytes != 0
+			      ? (uintptr_t)request->data.iov->iov_base +
+					request->data.offset
+			      : 0;
+	slot->len_bytes = request->data.len_bytes;
+	slot->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+	slot->timeout_ticks = request->timeout_ticks;
+	slot->record = request->record;
+	slot->first_page = prps->first_page;
+	slot->page_count = prps->page_count;
+	slot->list_pages = prps->list_pages;
+	slot->kind = request->kind;
+	slot->flags = flags;
+	slot->op = request->op;
+	slot->position = qp->sq.tail;
+	entry->done = request->done;
+	entry->ctx = request->ctx;
+	entry->iov = request->data.iov;
+	entry->iov_count = request->data.iov_count;
+	entry->iov_offset = request->data.offset;
+}
+
+int hf_qpair_put(struct hf_qpair *qp, const struct hf_request *request)
+{
+	uint8_t flags = request->flags;
+	struct hf_prps prps;
+
+	if (qp->pending.free_head == HF_LEDGER_NONE) {
+		return -EAGAIN;
+	}
+	int rc = describe_data(qp, request, &prps, &flags);
+	if (rc != 0) {
+		return rc;
+	}
+
+	uint16_t number = hf_pending_take(&qp->pending);
+	fill_slot(qp, number, request, &prps, flags);
+	hf_pending_publish(&qp->pending, number);
+	(void)hf_sq_push(&qp->sq, &qp->pending.slots[number].sqe);
+	qp->submitted++;
+	return number;
+}
+
+void hf_qpair_commit(struct hf_qpair *qp)
+{
+	if (!hf_sq_dirty(&qp->sq)) {
+		return;
+	}
+
+	/*
+	 * The tail is recorded before the doorbell: a process that dies in
+	 * between leaves a tail that may not have been rung, which its
+	 * successor's next command makes certain. The other way about, a rung
+	 * command would look as if it had never been sent, and be sent twice.
+	 */
+	__atomic_store_n(&qp->view.queue->sq_tail, qp->sq.tail,
+			 __ATOMIC_RELEASE);
+	hf_sq_commit(&qp->sq);
+	qp->doorbells++;
+}
+
+void hf_qpair_park(struct hf_qpair *qp, struct hf_waiter *waiter)
+{
+	hf_list_push_back(&qp->waiting, &waiter->link);
+	qp->waited++;
+}
+
+uint16_t hf_qpair_record_take(struct hf_qpair *qp)
+{
+	for (uint32_t i = 0; i < qp->view.queue->record_count; i++) {
+		if (qp->view.records[i].in_use == 0) {
+			return (uint16_t)i;
+		}
+	}
+	return HF_LEDGER_NONE;
+}
+
+void hf_qpair_record_give(struct hf_qpair *qp, uint16_t record)
+{
+	__atomic_store_n(&qp->view.records[record].in_use, 0, __ATOMIC_RELEASE);
+}
+
+static struct hf_prps slot_prps(const struct hf_ledger_slot *slot)
+{
+	return (struct hf_prps){
+		.first_page = slot->first_page,
+		.page_count = slot->page_count,
+		.list_pages = slot->list_pages,
+	};
+}
+
+/* Not under the lock: the slot is this thread's until it is given back. */
+static void deliver(struct hf_qpair *qp, uint16_t number, int result)
+{
+	const struct hf_ledger_slot *slot = &qp->pending.slots[number];
+	const struct hf_pending_entry *entry = &qp->pending.entries[number];
+
+	if (result == 0 && (slot->flags & HF_SLOT_BOUNCED) != 0 &&
+	    (slot->flags & HF_SLOT_TO_DEVICE) == 0) {
+		const struct hf_prps prps = slot_prps(slot);
+		const struct hf_data data = {
+			.iov = entry->iov,
+			.iov_count = entry->iov_count,
+			.offset = entry->iov_offset,
+			.len_bytes = slot->len_bytes,
+		};
+
+		hf_prp_copy_out(&prps, &data, &qp->pool);
+	}
+	const struct hf_completion how = {
+		.result = result,
+		.dw0 = slot->dw0,
+		.dw1 = slot->dw1,
+	};
+	entry->done(entry->ctx, &how);
+}
+
+static void release(struct hf_qpair *qp, uint16_t number)
+{
+	struct hf_ledger_slot *slot = &qp->pending.slots[number];
+
+	if (slot->first_page != HF_LEDGER_NONE) {
+		hf_pool_give(&qp->pool, slot->first_page, slot->page_count);
+	}
+	hf_pending_give(&qp->pending, number);
+	qp->completed++;
+}
+
+void hf_qpair_resume(struct hf_qpair *qp)
+{
+	while (qp->state == HF_QPAIR_LIVE && !hf_list_empty(&qp->waiting)) {
+		struct hf_waiter *waiter = hf_container_of(
+			qp->waiting.next, struct hf_waiter, link);
+
+		if (waiter->resume(waiter, qp) != 0) {
+			break;
+		}
+		hf_list_remove(&waiter->link);
+	}
+	hf_qpair_commit(qp);
+}
+
+/* What one look at the ring found. */
+struct harvest {
+	uint16_t slots[REAP_BATCH];
+	uint32_t count;
+	bool lied;
+	enum hf_qpair_lie lie;
+	struct hf_cqe cqe; /* of the last lie */
+};
+
+static void note_lie(struct hf_qpair *qp, struct harvest *harvest,
+		     enum hf_qpair_lie lie, const struct hf_cqe *cqe)
+{
+	qp->lies[lie]++;
+	harvest->lied = true;
+	harvest->lie = lie;
+	harvest->cqe = *cqe;
+}
+
+static void judge(struct hf_qpair *qp, struct harvest *harvest,
+		  const struct hf_cqe *cqe)
+{
+	if (cqe->sq_id != qp->qid) {
+		note_lie(qp, harvest, HF_LIE_WRONG_QUEUE, cqe);
+		return;
+	}
+	if (!hf_sq_update_head(&qp->sq, cqe->sq_head)) {
+		note_lie(qp, harvest, HF_LIE_HEAD, cqe);
+	}
+	uint16_t slot = hf_pending_complete(&qp->pending, cqe);
+	if (slot == HF_LEDGER_NONE) {
+		note_lie(qp, harvest, HF_LIE_UNKNOWN_COMMAND, cqe);
+		return;
+	}
+	harvest->slots[harvest->count] = slot;
+	harvest->count++;
+}
+
+static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
+		       uint32_t max)
+{
+	struct hf_cqe batch[REAP_BATCH];
+
+	harvest->count = 0;
+	uint32_t posted = hf_cq_reap(&qp->cq, batch, HF_MIN(max, REAP_BATCH));
+	for (uint32_t i = 0; i < posted; i++) {
+		judge(qp, harvest, &batch[i]);
+	}
+	if (posted > 0) {
+		/*
+		 * Completions are in their slots before the head moves past
+		 * them, and the head is recorded before the device may use
+		 * the ring's slots again: a successor finds each completion
+		 * in one place at least.
+		 */
+		__atomic_store_n(&qp->view.queue->cq_head,
+				 qp->cq.head |
+					 (qp->cq.phase ? HF_LEDGER_PHASE : 0),
+				 __ATOMIC_RELEASE);
+		qp->view.queue->sq_head = qp->sq.head;
+		hf_cq_commit(&qp->cq);
+	}
+	return posted;
+}
+
+uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
+{
+	struct harvest harvest;
+	uint32_t taken = 0;
+
+	harvest.lied = false;
+	hf_qpair_lock(qp);
+	while (taken < budget && qp->state == HF_QPAIR_LIVE) {
+		uint32_t room = HF_MIN(budget - taken, REAP_BATCH);
+		uint32_t posted = gather(qp, &harvest, room);
+
+		if (posted == 0) {
+			break;
+		}
+		hf_qpair_unlock(qp);
+		for (uint32_t i = 0; i < harvest.count; i++) {
+			uint16_t number = harvest.slots[i];
+
+			deliver(qp, number, qp->pending.slots[number].status);
+		}
+		hf_qpair_lock(qp);
+		for (uint32_t i = 0; i < harvest.count; i++) {
+			release(qp, harvest.slots[i]);
+		}
+		hf_qpair_resume(qp);
+		taken += posted;
+		if (posted < room) {
+			break;
+		}
+	}
+	hf_qpair_unlock(qp);
+
+	if (harvest.lied) {
+		qp->hooks.lied(qp->hooks.ctx, qp, harvest.lie, &harvest.cqe);
+	}
+	return taken;
+}
+
+bool hf_qpair_ready(struct hf_qpair *qp)
+{
+	hf_qpair_lock(qp);
+	bool ready = qp->state == HF_QPAIR_LIVE && hf_cq_ready(&qp->cq);
+	hf_qpair_unlock(qp);
+	return ready;
+}
+
+void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state)
+{
+	hf_qpair_lock(qp);
+	qp->state = state;
+	hf_qpair_resume(qp);
+	hf_qpair_unlock(qp);
+}
+
+uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result)
+{
+	uint32_t ended = 0;
+
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		struct hf_ledger_slot *slot = &qp->pending.slots[i];
+
+		/* One that is DONE is being delivered by the thread that
+		 * reaped it. */
+		hf_qpair_lock(qp);
+		assert(qp->state != HF_QPAIR_LIVE);
+		bool taken = slot->state == HF_SLOT_TAKEN;
+		if (taken) {
+			__atomic_store_n(&slot->state, HF_SLOT_DONE,
+					 __ATOMIC_RELEASE);
+		}
+		hf_qpair_unlock(qp);
+		if (taken) {
+			deliver(qp, (uint16_t)i, result);
+			hf_qpair_lock(qp);
+			release(qp, (uint16_t)i);
+			hf_qpair_unlock(qp);
+			ended++;
+		}
+	}
+	return ended;
+}
+
+void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result)
+{
+	for (;;) {
+		hf_qpair_lock(qp);
+		struct hf_list *link = hf_list_pop_front(&qp->waiting);
+		hf_qpair_unlock(qp);
+		if (link == NULL) {
+			return;
+		}
+
+		struct hf_waiter *waiter =
+			hf_container_of(link, struct hf_waiter, link);
+		waiter->cancel(waiter, result);
+	}
+}

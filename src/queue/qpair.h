@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A queue pair: rings, slots and pages of one queue, and the commands that wait
+ * for a place in it. Knows no namespace and no driver. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "device/device.h"
+#include "queue/cq.h"
+#include "queue/pending.h"
+#include "queue/pool.h"
+#include "queue/prp.h"
+#include "queue/sq.h"
+#include "state/ledger.h"
+
+struct hf_qpair;
+
+/* Something that could not be issued for want of a slot or a page. */
+struct hf_waiter {
+	struct hf_list link;
+	/* Issues more of it. With the queue pair's lock held. Return: 0 when
+	 * all is issued, -EAGAIN to stay in front of the line. */
+	int (*resume)(struct hf_waiter *waiter, struct hf_qpair *qp);
+	/* It will not be issued any more. Without a lock. */
+	void (*cancel)(struct hf_waiter *waiter, int result);
+};
+
+/* What a command is made of; lives until hf_qpair_put() returns, but for the
+ * iovec array, which is needed until it is done. */
+struct hf_request {
+	struct nvme_sqe sqe; /* without command identifier */
+	struct hf_data data; /* len_bytes 0: none, the PRPs are as in @sqe */
+	bool bounce;         /* copy, even where the device reaches it */
+	uint8_t kind;        /* enum hf_slot_kind */
+	uint8_t op;
+	uint8_t flags; /* HF_SLOT_TO_DEVICE, HF_SLOT_REPEATABLE */
+	uint16_t record;
+	uint32_t timeout_ticks;
+	uint64_t cookie;
+	hf_request_done *done; /* once; not under a lock */
+	void *ctx;
+};
+
+enum hf_qpair_state {
+	HF_QPAIR_LIVE,   /* takes and issues */
+	HF_QPAIR_FENCED, /* takes, issues nothing, reaps nothing */
+	HF_QPAIR_DEAD,   /* takes nothing more */
+};
+
+/* How a device lied. */
+enum hf_qpair_lie {
+	HF_LIE_UNKNOWN_COMMAND, /* no such command is under way */
+	HF_LIE_WRONG_QUEUE,     /* SQ identifier of another queue */
+	HF_LIE_HEAD,            /* SQ head where it cannot be */
+	HF_LIE_COUNT,
+};
+
+/* What happened on a queue pair that its owner acts on. */
+struct hf_qpair_hooks {
+	/* The device lied. Without a lock, from the thread that reaps. */
+	void (*lied)(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
+		     const struct hf_cqe *cqe);
+	void *ctx;
+};
+
+/* A lock and counters for each, on lines of their own where it matters. */
+struct hf_qpair {
+	pthread_mutex_t lock;
+	struct hf_sq sq;
+	struct hf_cq cq;
+	struct hf_pending pending;
+	struct hf_pool pool;
+	struct hf_ledger_view view;
+	struct hf_list waiting; /* of struct hf_waiter, oldest first */
+	const struct hf_iova_map *map;
+	const uint32_t *tick; /* the driver's coarse clock */
+	struct hf_device *dev;
+	struct hf_dma_block block;
+	struct hf_qpair_hooks hooks;
+	uint64_t submitted;
+	uint64_t completed;
+	uint64_t doorbells;
+	uint64_t bounced;
+	uint64_t waited;
+	uint64_t lies[HF_LIE_COUNT];
+	int eventfd;    /* of the vector; never read */
+	uint32_t index; /* in the ledger */
+	uint32_t cpu;
+	uint16_t qid;
+	uint16_t vector;
+	enum hf_qpair_state state;
+};
+
+struct hf_qpair_config {
+	struct hf_device *dev;
+	const struct hf_ledger *ledger;
+	uint32_t index; /* in the ledger, and the queue identifier */
+	uint32_t cpu;
+	uint16_t vector;
+	int eventfd;
+	uint32_t entries;
+	uint32_t pool_pages;
+	uint32_t doorbell_stride_bytes;
+	const uint32_t *tick;
+	struct hf_qpair_hooks hooks;
+};
+
+/**
+ * hf_qpair_create() - memory and tables for one queue pair
+ * @qp: receives it
+ * @config: as above; entries is 2 or more and within the ledger's geometry
+ * @err: what ran out
+ *
+ * The controller is told by the caller. Live at once.
+ *
+ * Context: control path.
+ * Return: 0 or a negative errno.
+ */
+HF_MUST_CHECK int hf_qpair_create(struct hf_qpair **qp,
+				  const struct hf_qpair_config *config,
+				  struct hf_error *err);
+
+/* The device must not touch its memory any more, and nothing may be under way
+ * or waiting. NULL is allowed. */
+void hf_qpair_destroy(struct hf_qpair *qp);
+
+/* Empties rings and tables, for a controller that was reset. Nothing may be
+ * under way; what waits, waits on. */
+void hf_qpair_reset(struct hf_qpair *qp);
+
+static inline void hf_qpair_lock(struct hf_qpair *qp)
+{
+	pthread_mutex_lock(&qp->lock);
+}
+
+static inline void hf_qpair_unlock(struct hf_qpair *qp)
+{
+	pthread_mutex_unlock(&qp->lock);
+}
+
+/**
+ * hf_qpair_put() - issue one command, without the doorbell
+ * @qp: queue pair, locked
+ * @request: the command
+ *
+ * Context: data path.
+ * Return: the slot's number, or -EAGAIN for want of a slot or a page.
+ */
+int hf_qpair_put(struct hf_qpair *qp, const struct hf_request *request);
+
+/* Rings the doorbell for all that was put since the last time. Locked. */
+void hf_qpair_commit(struct hf_qpair *qp);
+
+/* Puts a waiter at the end of the line. Locked. */
+void hf_qpair_park(struct hf_qpair *qp, struct hf_waiter *waiter);
+
+/* Lets what waits go on, as far as there is room, and rings. Locked. */
+void hf_qpair_resume(struct hf_qpair *qp);
+
+/* A record for an I/O of several parts, or HF_LEDGER_NONE. Locked. */
+uint16_t hf_qpair_record_take(struct hf_qpair *qp);
+void hf_qpair_record_give(struct hf_qpair *qp, uint16_t record);
+
+/**
+ * hf_qpair_reap() - take completions, call back, let waiters go on
+ * @qp: queue pair, not locked
+ * @budget: at most so many
+ *
+ * Context: data path; callbacks run in here, without a lock.
+ * Return: completions taken.
+ */
+uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget);
+
+/* Is there a completion to take? */
+bool hf_qpair_ready(struct hf_qpair *qp);
+
+/* Changes the state; what waits is resumed when it goes live. */
+void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state);
+
+/**
+ * hf_qpair_end_all() - end every command that is under way
+ * @qp: queue pair, fenced or dead
+ * @result: what each is told, but for those that had completed
+ *
+ * Only once the device cannot touch their memory any more.
+ *
+ * Context: control path; callbacks run in here, without a lock.
+ * Return: commands ended.
+ */
+uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result);
+
+/* Ends everything that waits in line. Callbacks run in here. */
+void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Submission ring: memory that one device queue fetches from. Knows neither
+ * who submits nor what becomes of it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/device.h"
+#include "spec/entries.h"
+
+struct hf_sq {
+	struct nvme_sqe *ring; /* DMA memory, read by the device */
+	struct hf_doorbell doorbell;
+	uint32_t entries;
+	uint32_t tail;      /* slot to write next; below entries */
+	uint32_t tail_rung; /* tail as the device last heard it */
+	uint32_t head;      /* as the device last told */
+};
+
+/* @ring: zeroed DMA memory for @entries entries; the doorbell is the caller's
+ * to fill in. */
+void hf_sq_init(struct hf_sq *sq, struct nvme_sqe *ring, uint32_t entries);
+
+/**
+ * hf_sq_push() - put an entry into the ring
+ * @sq: ring to write; the caller owns it for the length of the call
+ * @sqe: the entry, little-endian
+ *
+ * The caller has made sure of a free slot: it never has as many commands
+ * outstanding as the ring has entries.
+ *
+ * Context: data path. Never blocks, allocates, locks or logs.
+ * Return: the ring index that the entry went to.
+ */
+uint32_t hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe);
+
+/* Is there an entry that the device was not told of? */
+static inline bool hf_sq_dirty(const struct hf_sq *sq)
+{
+	return sq->tail != sq->tail_rung;
+}
+
+/* Tells the device of every entry up to the tail. Only when dirty: ringing the
+ * same value twice is an error of the host's (Invalid Doorbell Write Value). */
+void hf_sq_commit(struct hf_sq *sq);
+
+/**
+ * hf_sq_update_head() - believe what a completion says of the head, if it can
+ * be
+ * @sq: the ring
+ * @head: SQ Head Pointer of a completion
+ *
+ * Return: false when the device cannot be there: it claims to have fetched
+ * what was never rung.
+ */
+bool hf_sq_update_head(struct hf_sq *sq, uint32_t head);

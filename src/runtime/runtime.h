@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Threads, and ways to sleep, for those who want no event loop. The driver
+ * below starts no thread and waits nowhere. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "driver/driver.h"
+
+/* Where callers sleep for completions of one queue pair: one of them leads and
+ * reaps for all. */
+struct hf_waitpoint {
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	bool leader;
+	uint32_t followers;
+	int epoll_fd; /* edge-triggered on the interrupt; -1 until needed */
+};
+
+/* The public handle of one CPU's queue. */
+struct hf_queue {
+	struct hf_driver *drv;
+	struct hf_issuer *issuer;
+	enum hf_queue_mode mode; /* atomic */
+	bool open;
+	int epoll_fd; /* edge-triggered on the interrupt, and again_fd */
+	int again_fd; /* eventfd: a reap stopped at its budget */
+	const struct hf_qpair *watched;
+	pthread_mutex_t lock; /* of mode changes */
+	bool has_thread;
+	bool stop; /* atomic: the thread is to end */
+	pthread_t thread;
+};
+
+struct hf_runtime {
+	struct hf_driver *drv;
+	struct hf_waitpoint *points; /* by queue identifier less one */
+	uint32_t point_count;
+	struct hf_queue *queues; /* by CPU */
+	bool threads;
+	bool control_runs;
+	bool stop; /* atomic */
+	pthread_t control;
+};
+
+/* What sleeping and queues need; with options.runtime, the control thread. */
+HF_MUST_CHECK int hf_runtime_create(struct hf_driver *drv,
+				    struct hf_error *err);
+/* Ends all threads. */
+void hf_runtime_destroy(struct hf_driver *drv);
+
+/* See hf_queue_open() and the others in holdfast/io.h. */
+HF_MUST_CHECK int hf_runtime_queue_open(struct hf_driver *drv, uint32_t cpu,
+					enum hf_queue_mode mode,
+					struct hf_queue **queue,
+					struct hf_error *err);
+void hf_runtime_queue_close(struct hf_queue *queue);
+HF_MUST_CHECK int hf_runtime_queue_mode(struct hf_queue *queue,
+					enum hf_queue_mode mode);
+int hf_runtime_queue_reap(struct hf_queue *queue, uint32_t budget);
+
+/* Issues one I/O on the queue of the CPU that the caller runs on, and sleeps
+ * until it has ended. */
+HF_MUST_CHECK int hf_runtime_io_wait(struct hf_driver *drv, struct hf_io *io);
