@@ -336,6 +336,11 @@ static void shared_doorbells_are_seen(void **state)
 	uint64_t iova;
 	(void)state;
 
+#ifdef __SANITIZE_THREAD__
+	/* One memory at two addresses is two memories to ThreadSanitizer: it
+	 * does not see what the doorbells order. */
+	skip();
+#endif
 	hf_emu_options_init(&options);
 	host_open(&host, &options);
 	int fd = hf_emu_doorbell_share(host.emu, &len, &err);
