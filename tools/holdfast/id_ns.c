@@ -150,25 +150,23 @@ static bool any(const uint8_t *bytes, size_t len_bytes)
 	return false;
 }
 
-/* The identifier that says most. */
-static void add_identifier(struct json_object *row,
-			   const struct hf_namespace_info *info)
+/* All of them for programs; for reading, the one that fits on a line. */
+static void add_identifiers(const struct conn *conn, struct json_object *row,
+			    const struct hf_namespace_info *info)
 {
-	if (any(info->uuid, sizeof(info->uuid))) {
-		out_digits(row, "uuid", info->uuid, sizeof(info->uuid));
-	} else {
-		out_text(row, "uuid", "");
+	if (conn->args->shared.output == OUT_JSON) {
+		out_digits(row, "uuid", info->uuid,
+			   any(info->uuid, sizeof(info->uuid))
+				   ? sizeof(info->uuid)
+				   : 0);
+		out_digits(row, "eui64", info->eui64,
+			   any(info->eui64, sizeof(info->eui64))
+				   ? sizeof(info->eui64)
+				   : 0);
 	}
-	if (any(info->nguid, sizeof(info->nguid))) {
-		out_digits(row, "nguid", info->nguid, sizeof(info->nguid));
-	} else {
-		out_text(row, "nguid", "");
-	}
-	if (any(info->eui64, sizeof(info->eui64))) {
-		out_digits(row, "eui64", info->eui64, sizeof(info->eui64));
-	} else {
-		out_text(row, "eui64", "");
-	}
+	out_digits(row, "nguid", info->nguid,
+		   any(info->nguid, sizeof(info->nguid)) ? sizeof(info->nguid)
+							 : 0);
 }
 
 static int add_row(struct conn *conn, struct json_object *rows, uint32_t nsid)
@@ -192,7 +190,7 @@ static int add_row(struct conn *conn, struct json_object *rows, uint32_t nsid)
 	out_number(row, "metadata_bytes", info.metadata_bytes);
 	out_number(row, "used_blocks", info.used_blocks);
 	out_bool(row, "read_only", info.read_only);
-	add_identifier(row, &info);
+	add_identifiers(conn, row, &info);
 	out_push(rows, row);
 	return CLI_OK;
 }

@@ -3,11 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <nvme/types.h>
+
+#include "conn.h"
+#include "namespaces.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -108,6 +113,45 @@ static int list_pci(struct json_object *array, const char *sysfs)
 	return 0;
 }
 
+static int list_address(struct args *args, struct json_object *array,
+			const char *word)
+{
+	struct conn conn;
+	int code = conn_begin(&conn, args, word, false);
+
+	if (code != CLI_OK) {
+		return code;
+	}
+
+	const struct nvme_id_ctrl *id = hf_driver_identify(conn.drv);
+	struct json_object *entry = out_object();
+	struct json_object *rows = out_array();
+
+	out_text(entry, "address", word);
+	out_chars(entry, "serial", id->sn, sizeof(id->sn));
+	out_chars(entry, "model", id->mn, sizeof(id->mn));
+	out_chars(entry, "firmware", id->fr, sizeof(id->fr));
+	code = namespaces_list(&conn, rows);
+	out_add(entry, "namespaces", rows);
+	out_push(array, entry);
+	return conn_end(&conn, code);
+}
+
+/* Every address that was given; the first failure is the verb's. */
+static int list_addresses(struct args *args, struct json_object *tree)
+{
+	struct json_object *array = out_array();
+	int code = CLI_OK;
+
+	for (int i = 0; i < args->operand_count; i++) {
+		int result = list_address(args, array, args->operands[i]);
+
+		code = code == CLI_OK ? result : code;
+	}
+	out_add(tree, "controllers", array);
+	return code;
+}
+
 static int list_run(struct args *args)
 {
 	struct list_options opt = {.sysfs = "/sys"};
@@ -128,7 +172,13 @@ static int list_run(struct args *args)
 		return cli_fail(args, "cannot list %s/bus/pci/devices: %s",
 				opt.sysfs, strerror(error));
 	}
-	return out_print(args, tree);
+
+	int code = CLI_OK;
+	if (args->operand_count > 0) {
+		code = list_addresses(args, tree);
+	}
+	out_print(args, tree);
+	return code;
 }
 
 const struct verb verb_list = {

@@ -278,25 +278,37 @@ static void print_table(struct json_object *array, int indent)
 	struct json_object *first = json_object_array_get_idx(array, 0);
 	char buf[512];
 
+	const char *between = "";
+	int gap = 0;
+
+	/* A column's padding is printed with the next, not at a line's end. */
 	printf("%*s", indent, "");
 	json_object_object_foreach(first, title, unused)
 	{
-		printf("%-*s  ", column_width(array, title),
-		       label(title, unused, buf, sizeof(buf)));
+		const char *text = label(title, unused, buf, sizeof(buf));
+
+		printf("%s%*s%s", between, gap, "", text);
+		gap = column_width(array, title) - (int)strlen(text);
+		between = "  ";
 	}
 	putchar('\n');
 	for (size_t i = 0; i < json_object_array_length(array); i++) {
 		struct json_object *row = json_object_array_get_idx(array, i);
 
 		printf("%*s", indent, "");
+		between = "";
+		gap = 0;
 		json_object_object_foreach(first, name, ignored)
 		{
 			struct json_object *value = NULL;
 
 			(void)ignored;
 			json_object_object_get_ex(row, name, &value);
-			printf("%-*s  ", column_width(array, name),
-			       scalar_text(value, buf, sizeof(buf)));
+
+			const char *text = scalar_text(value, buf, sizeof(buf));
+			printf("%s%*s%s", between, gap, "", text);
+			gap = column_width(array, name) - (int)strlen(text);
+			between = "  ";
 		}
 		putchar('\n');
 	}

@@ -17,6 +17,10 @@
 /* A unit that is in use is passed over so many times. */
 #define UNIT_TRIES 64
 
+/* After so many looks at an empty queue, others may have the CPU: a controller
+ * in this process, say, could need it to answer. */
+#define EMPTY_LOOKS 256
+
 struct worker_io {
 	struct hf_io io;
 	struct worker *worker;
@@ -347,6 +351,10 @@ static void wait_some(struct worker *worker)
 	}
 	switch (worker->plan->mode) {
 	case HF_POLL:
+		if (++worker->empty_looks >= EMPTY_LOOKS) {
+			worker->empty_looks = 0;
+			sched_yield();
+		}
 		break;
 	case HF_EVENT:
 		/* A timeout is as good: the caller looks again. Soon, where
@@ -371,6 +379,8 @@ static void run(struct worker *worker)
 		hand_over(worker, count);
 		if (reap(worker) == 0 && count == 0) {
 			wait_some(worker);
+		} else {
+			worker->empty_looks = 0;
 		}
 		now = now_ns();
 	}

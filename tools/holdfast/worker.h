@@ -103,6 +103,7 @@ struct worker {
 	uint8_t *memory;
 	uint32_t free_count;
 	uint32_t under_way;
+	uint32_t empty_looks;
 	uint64_t random;
 	uint64_t next_unit;
 	uint64_t units_left;
