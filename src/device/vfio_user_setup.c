@@ -74,7 +74,7 @@ int hf_vfu_negotiate(struct hf_vfio_user *vu, struct hf_error *err)
 	struct {
 		struct vfu_version version;
 		char text[VERSION_TEXT_BYTES];
-	} reply;
+	} reply = {0};
 	const struct vfu_version version = {VFU_VERSION_MAJOR,
 					    VFU_VERSION_MINOR};
 	char text[256];
@@ -109,7 +109,7 @@ int hf_vfu_negotiate(struct hf_vfio_user *vu, struct hf_error *err)
 static int get_device_info(struct hf_vfio_user *vu, struct hf_error *err)
 {
 	const struct vfu_device_info ask = {.argsz = sizeof(ask)};
-	struct vfu_device_info info;
+	struct vfu_device_info info = {0};
 	struct hf_vfu_call call = {
 		.command = VFU_DEVICE_GET_INFO,
 		.request = &ask,
@@ -196,7 +196,7 @@ static int take_bar0(struct hf_vfio_user *vu, const uint8_t *reply,
 
 static int get_bar0(struct hf_vfio_user *vu, struct hf_error *err)
 {
-	uint8_t reply[HF_VFU_REGION_INFO_MAX];
+	uint8_t reply[HF_VFU_REGION_INFO_MAX] = {0};
 	uint32_t reply_bytes;
 	struct vfu_region_info info;
 	uint32_t room = HF_VFU_REGION_INFO_FIRST;
@@ -232,7 +232,7 @@ static int get_vectors(struct hf_vfio_user *vu, struct hf_error *err)
 		.argsz = sizeof(ask),
 		.index = VFIO_PCI_MSIX_IRQ_INDEX,
 	};
-	struct vfu_irq_info info;
+	struct vfu_irq_info info = {0};
 	struct hf_vfu_call call = {
 		.command = VFU_DEVICE_GET_IRQ_INFO,
 		.request = &ask,
@@ -295,7 +295,7 @@ int hf_vfu_configure(struct hf_vfio_user *vu, struct hf_error *err)
 {
 	const uint16_t wanted = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
 				PCI_COMMAND_INTX_DISABLE;
-	uint8_t config[CONFIG_BYTES];
+	uint8_t config[CONFIG_BYTES] = {0};
 	uint8_t command[2];
 
 	int rc = hf_vfu_region_read(vu, VFIO_PCI_CONFIG_REGION_INDEX, 0, config,
@@ -397,7 +397,7 @@ int hf_vfu_region_read(struct hf_vfio_user *vu, uint32_t region,
 	struct {
 		struct vfu_region_access access;
 		uint8_t data[CONFIG_BYTES];
-	} reply;
+	} reply = {0};
 	uint32_t done = 0;
 
 	while (done < len_bytes) {
@@ -437,7 +437,7 @@ int hf_vfu_region_write(struct hf_vfio_user *vu, uint32_t region,
 {
 	const struct vfu_region_access ask = {
 		.offset = offset, .region = region, .count = len_bytes};
-	struct vfu_region_access echo;
+	struct vfu_region_access echo = {0};
 	struct hf_vfu_call call = {
 		.command = VFU_REGION_WRITE,
 		.request = &ask,

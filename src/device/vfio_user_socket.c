@@ -25,6 +25,10 @@
  * poll(2) cannot wait for "more than now". */
 #define PARTIAL_STEP_NS UINT64_C(100000)
 
+/* A socket holds only so much: a message that came in very many pieces, and
+ * has not grown for so long, is taken as it comes. */
+#define PARTIAL_PATIENCE_NS (20 * HF_NS_PER_MS)
+
 static int cannot_reach(const char *name, int error, struct hf_error *err)
 {
 	switch (error) {
@@ -301,9 +305,12 @@ static int peek_header(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 	}
 }
 
-/* Returns 0 once a whole message stands in the socket. */
+/* Returns 0 once a whole message stands in the socket, or as much of it as
+ * there is room for. */
 static int wait_whole(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 {
+	uint64_t patience_ns = UINT64_MAX;
+	uint32_t before = 0;
 	bool gone = false;
 
 	for (;;) {
@@ -323,12 +330,17 @@ static int wait_whole(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 			    size - sizeof(in->header) > in->payload_room) {
 				return -EPROTO;
 			}
-			if (waiting >= size) {
+			if (waiting >= size ||
+			    hf_deadline_passed(patience_ns)) {
 				return 0;
 			}
 		}
 		if (gone) {
 			return -ECONNRESET;
+		}
+		if (waiting > before) {
+			before = waiting;
+			patience_ns = hf_now_ns() + PARTIAL_PATIENCE_NS;
 		}
 
 		/* What it sent before it went is looked at once more. */
@@ -364,12 +376,35 @@ static void take_fds(struct msghdr *msg, struct hf_vfu_in *in)
 	}
 }
 
-int hf_vfu_socket_receive(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
+/* One turn; more than one only where descriptors or the socket's room split
+ * the message. */
+static int take_some(int fd, struct msghdr *msg, uint64_t deadline_ns,
+		     struct hf_vfu_in *in)
 {
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
 	} control;
+
+	msg->msg_control = &control;
+	msg->msg_controllen = sizeof(control);
+	ssize_t got = recvmsg(fd, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got > 0) {
+		take_fds(msg, in);
+		advance(msg, (size_t)got);
+		return 0;
+	}
+	if (got == 0 || errno == ECONNRESET) {
+		return -ECONNRESET;
+	}
+	if (errno == EAGAIN) {
+		return wait_for(fd, POLLIN | POLLRDHUP, deadline_ns);
+	}
+	return errno == EINTR ? 0 : -errno;
+}
+
+int hf_vfu_socket_receive(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
+{
 	struct iovec parts[2];
 	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
 
@@ -386,24 +421,13 @@ int hf_vfu_socket_receive(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 		in->header.size - (uint32_t)sizeof(struct vfu_header);
 	parts[0] = (struct iovec){&in->header, sizeof(in->header)};
 	parts[1] = (struct iovec){in->payload, in->payload_bytes};
-	while (msg.msg_iovlen > 0) {
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control);
-
-		/* More than one turn only where descriptors split it. */
-		ssize_t got =
-			recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got <= 0) {
-			hf_vfu_in_close_fds(in);
-			return got == 0 ? -ECONNRESET : -errno;
-		}
-		take_fds(&msg, in);
-		advance(&msg, (size_t)got);
+	while (rc == 0 && msg.msg_iovlen > 0) {
+		rc = take_some(fd, &msg, deadline_ns, in);
 	}
-	return 0;
+	if (rc != 0) {
+		hf_vfu_in_close_fds(in);
+	}
+	return rc;
 }
 
 void hf_vfu_in_close_fds(struct hf_vfu_in *in)

@@ -487,6 +487,9 @@ static void *serve(void *arg)
 		if ((entries[0].revents & POLLIN) != 0) {
 			return NULL;
 		}
+		if (entries[1].revents == 0) {
+			continue;
+		}
 		if (server->conn >= 0) {
 			if (!serve_one(server)) {
 				drop_client(server);

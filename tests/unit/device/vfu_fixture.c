@@ -43,6 +43,12 @@ int vfu_teardown(void **state)
 {
 	struct vfu_fixture *f = *state;
 
+	if (f->server.running) {
+		/* What it was told to use may be gone already. */
+		pthread_mutex_lock(&f->server.lock);
+		f->server.spoil = NULL;
+		pthread_mutex_unlock(&f->server.lock);
+	}
 	vfu_close(f);
 	scripted_server_stop(&f->server);
 	uint32_t left = vfu_open_fds();
