@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "device/device.h"
+#include "device/dma_internal.h"
 #include "state/registry.h"
 
 /* Above the 32-bit hole where PCs have their interrupt window. */
@@ -47,7 +48,7 @@ static int memfd_sealed(const char *name, uint64_t len_bytes,
 	return hf_take_fd(&fd);
 }
 
-static void *map_shared(int fd, uint64_t len_bytes)
+void *hf_dma_map_shared(int fd, uint64_t len_bytes)
 {
 	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			    fd, 0);
@@ -55,16 +56,18 @@ static void *map_shared(int fd, uint64_t len_bytes)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static void dma_prepare(struct hf_dma *dma, struct hf_device *dev)
+int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev)
 {
 	dma->dev = dev;
 	dma->registry = NULL;
 	dma->registry_fd = -1;
 	dma->allocated_bytes = 0;
 	dma->next_pool_bytes = POOL_MIN_BYTES;
+	dma->map.top = NULL;
 	dma->regions = calloc(HF_REGISTRY_REGIONS_MAX, sizeof(*dma->regions));
 	pthread_mutex_init(&dma->lock, NULL);
 	dma->initialised = true;
+	return dma->regions != NULL ? hf_iova_map_init(&dma->map) : -ENOMEM;
 }
 
 static int dma_no_memory(struct hf_dma *dma, struct hf_error *err)
@@ -77,8 +80,7 @@ static int dma_no_memory(struct hf_dma *dma, struct hf_error *err)
 
 int hf_dma_init(struct hf_dma *dma, struct hf_device *dev, struct hf_error *err)
 {
-	dma_prepare(dma, dev);
-	if (dma->regions == NULL || hf_iova_map_init(&dma->map) != 0) {
+	if (hf_dma_prepare(dma, dev) != 0) {
 		return dma_no_memory(dma, err);
 	}
 
@@ -87,7 +89,8 @@ int hf_dma_init(struct hf_dma *dma, struct hf_device *dev, struct hf_error *err)
 	if (dma->registry_fd < 0) {
 		return dma_no_memory(dma, err);
 	}
-	dma->registry = map_shared(dma->registry_fd, sizeof(*dma->registry));
+	dma->registry =
+		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry));
 	if (dma->registry == NULL) {
 		return dma_no_memory(dma, err);
 	}
@@ -112,7 +115,7 @@ static void region_forget(struct hf_dma *dma, uint32_t index)
 	if (region->map.vaddr != NULL && region->map.len_bytes != 0) {
 		hf_iova_map_remove(&dma->map, region->map.vaddr,
 				   region->map.len_bytes);
-		if (region_is_pool(dma, index)) {
+		if (region_is_pool(dma, index) || region->adopted) {
 			munmap(region->map.vaddr, region->map.len_bytes);
 		}
 	}
@@ -330,7 +333,7 @@ static int pool_memfd(const struct hf_dma *dma, uint64_t len_bytes,
 	if (huge != HF_HUGE_PAGES_OFF) {
 		fd = memfd_sealed("holdfast-dma", len_bytes,
 				  MFD_HUGETLB | MFD_HUGE_2MB);
-		*vaddr = fd >= 0 ? map_shared(fd, len_bytes) : NULL;
+		*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes) : NULL;
 		if (*vaddr != NULL) {
 			return fd;
 		}
@@ -343,7 +346,7 @@ static int pool_memfd(const struct hf_dma *dma, uint64_t len_bytes,
 	}
 
 	fd = memfd_sealed("holdfast-dma", len_bytes, 0);
-	*vaddr = fd >= 0 ? map_shared(fd, len_bytes) : NULL;
+	*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes) : NULL;
 	if (fd >= 0 && *vaddr == NULL) {
 		close(fd);
 		fd = -ENOMEM;
@@ -397,7 +400,7 @@ static bool page_used(const struct hf_dma_region *region, uint64_t page)
 	return (region->used[page / 64] >> (page % 64) & 1) != 0;
 }
 
-static void pages_mark(struct hf_dma_region *region, uint64_t first,
+void hf_dma_pages_mark(struct hf_dma_region *region, uint64_t first,
 		       uint64_t count, bool used)
 {
 	for (uint64_t page = first; page < first + count; page++) {
@@ -492,7 +495,7 @@ static int block_add(struct hf_dma *dma, uint64_t len_bytes,
 	}
 
 	struct hf_registry_block *entry = &dma->registry->blocks[index];
-	pages_mark(&dma->regions[region], first, pages, true);
+	hf_dma_pages_mark(&dma->regions[region], first, pages, true);
 	dma->allocated_bytes += len_bytes;
 	entry->owner_id = owner_id;
 	entry->region = region;
@@ -535,8 +538,9 @@ void hf_dma_block_free(struct hf_dma *dma, struct hf_dma_block *block)
 	pthread_mutex_lock(&dma->lock);
 	struct hf_registry_block *entry = &dma->registry->blocks[block->index];
 	__atomic_store_n(&entry->owner, 0, __ATOMIC_RELEASE);
-	pages_mark(&dma->regions[entry->region], entry->offset / NVME_PAGE,
-		   entry->len_bytes / NVME_PAGE, false);
+	hf_dma_pages_mark(&dma->regions[entry->region],
+			  entry->offset / NVME_PAGE,
+			  entry->len_bytes / NVME_PAGE, false);
 	dma->allocated_bytes -= entry->len_bytes;
 	pthread_mutex_unlock(&dma->lock);
 	*block = (struct hf_dma_block){0};
@@ -577,6 +581,44 @@ int hf_dma_block_claim(struct hf_dma *dma, enum hf_dma_owner owner,
 	}
 	pthread_mutex_unlock(&dma->lock);
 	return rc;
+}
+
+int hf_dma_block_next(struct hf_dma *dma, uint32_t *cursor,
+		      struct hf_dma_block *block)
+{
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&dma->lock);
+	while (rc != 0 && *cursor < HF_REGISTRY_BLOCKS_MAX) {
+		if (dma->registry->blocks[*cursor].owner ==
+		    HF_DMA_OWNER_CALLER) {
+			block_describe(dma, *cursor, block);
+			rc = 0;
+		}
+		(*cursor)++;
+	}
+	pthread_mutex_unlock(&dma->lock);
+	return rc;
+}
+
+uint8_t *hf_dma_vaddr(struct hf_dma *dma, uint64_t iova, uint64_t len_bytes)
+{
+	uint8_t *vaddr = NULL;
+
+	pthread_mutex_lock(&dma->lock);
+	for (uint32_t i = 0; vaddr == NULL && i < HF_REGISTRY_REGIONS_MAX;
+	     i++) {
+		const struct hf_dma_mapping *map = &dma->regions[i].map;
+
+		if (dma->registry->regions[i].state == HF_REGION_MAPPED &&
+		    map->vaddr != NULL && iova >= map->iova &&
+		    hf_range_within(iova - map->iova, len_bytes,
+				    map->len_bytes)) {
+			vaddr = (uint8_t *)map->vaddr + (iova - map->iova);
+		}
+	}
+	pthread_mutex_unlock(&dma->lock);
+	return vaddr;
 }
 
 int hf_dma_register_range(struct hf_dma *dma, void *vaddr, uint64_t len_bytes,

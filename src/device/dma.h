@@ -56,6 +56,7 @@ struct hf_dma_region {
 	struct hf_dma_mapping map; /* vaddr NULL: nobody here can reach it */
 	uint64_t *used;            /* of a pool: a bit for each 4 KiB page */
 	uint64_t pages;
+	bool adopted; /* mapped by hf_dma_adopt(), not by the caller */
 };
 
 struct hf_dma {
@@ -122,6 +123,13 @@ HF_MUST_CHECK int hf_dma_carry(struct hf_dma *dma, struct hf_fdset *set,
  */
 HF_MUST_CHECK int hf_dma_adopt(struct hf_dma *dma, struct hf_device *dev,
 			       struct hf_fdset *set, struct hf_error *err);
+/* This process's view of what the device sees at [iova, iova + len), or NULL
+ * when that is not in one region that is mapped here. */
+uint8_t *hf_dma_vaddr(struct hf_dma *dma, uint64_t iova, uint64_t len_bytes);
+/* The callers' blocks, hf_dma_alloc()'s, one after the other: the first at or
+ * behind *@cursor, which moves on; -ENOENT at the end. */
+HF_MUST_CHECK int hf_dma_block_next(struct hf_dma *dma, uint32_t *cursor,
+				    struct hf_dma_block *block);
 /* The block of an owner that a predecessor left; -ENOENT. */
 HF_MUST_CHECK int hf_dma_block_claim(struct hf_dma *dma,
 				     enum hf_dma_owner owner, uint32_t owner_id,

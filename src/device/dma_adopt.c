@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Taking DMA memory over from a process that is gone. Nothing in the registry
+ * is believed: it was written by an older version, or a half-dead process. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "device/device.h"
+#include "device/dma_internal.h"
+#include "device/fdset.h"
+#include "state/registry.h"
+
+static int bad(const struct hf_dma *dma, struct hf_error *err, const char *what,
+	       uint32_t index)
+{
+	return hf_error_set(err, -EINVAL,
+			    "%s: the registry of DMA memory contradicts "
+			    "itself: %s %u; the state cannot be used, clear "
+			    "the device",
+			    dma->dev->id, what, index);
+}
+
+static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
+			struct hf_error *err)
+{
+	struct stat st;
+
+	dma->registry_fd = hf_fdset_take(set, "dma-registry");
+	if (dma->registry_fd < 0) {
+		return hf_error_set(err, -ENOENT,
+				    "%s: the descriptor of the DMA memory's "
+				    "registry was not handed over",
+				    dma->dev->id);
+	}
+	if (fstat(dma->registry_fd, &st) != 0 ||
+	    st.st_size != (off_t)sizeof(*dma->registry)) {
+		return bad(dma, err, "its size, version", 0);
+	}
+	dma->registry =
+		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry));
+	if (dma->registry == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: the registry of DMA memory cannot be "
+				    "mapped",
+				    dma->dev->id);
+	}
+	if (dma->registry->magic != HF_REGISTRY_MAGIC ||
+	    dma->registry->version != HF_REGISTRY_VERSION ||
+	    dma->registry->header_bytes != sizeof(*dma->registry) ||
+	    dma->registry->regions_max != HF_REGISTRY_REGIONS_MAX ||
+	    dma->registry->blocks_max != HF_REGISTRY_BLOCKS_MAX) {
+		return bad(dma, err, "version", dma->registry->version);
+	}
+	return 0;
+}
+
+static bool region_is_sane(const struct hf_dma_registry *registry,
+			   uint32_t index)
+{
+	const struct hf_registry_region *region = &registry->regions[index];
+
+	if (region->state > HF_REGION_REVOKED ||
+	    region->kind < HF_REGION_POOL || region->kind > HF_REGION_PRIVATE ||
+	    region->len_bytes == 0 ||
+	    !hf_is_aligned(region->iova | region->len_bytes | region->fd_offset,
+			   HF_DMA_PAGE) ||
+	    region->iova > UINT64_MAX - region->len_bytes) {
+		return false;
+	}
+	for (uint32_t i = 0; i < index; i++) {
+		const struct hf_registry_region *other = &registry->regions[i];
+
+		if (other->state != HF_REGION_FREE &&
+		    hf_ranges_overlap(other->iova, other->len_bytes,
+				      region->iova, region->len_bytes)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool file_holds(int fd, uint64_t offset, uint64_t len_bytes)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size >= 0 &&
+	       hf_range_within(offset, len_bytes, (uint64_t)st.st_size);
+}
+
+static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
+		      struct hf_error *err)
+{
+	const struct hf_registry_region *entry = &dma->registry->regions[index];
+	struct hf_dma_region *region = &dma->regions[index];
+
+	region->map = (struct hf_dma_mapping){
+		.iova = entry->iova,
+		.len_bytes = entry->len_bytes,
+		.fd = hf_fdset_take(set, "dma-%u", index),
+		.fd_offset = entry->fd_offset,
+	};
+	if (entry->kind == HF_REGION_PRIVATE) {
+		return 0; /* nobody can reach it any more but the device */
+	}
+	if (region->map.fd < 0) {
+		return hf_error_set(err, -ENOENT,
+				    "%s: DMA memory %u (%llu bytes at IOVA "
+				    "%#llx) is missing",
+				    dma->dev->id, index,
+				    (unsigned long long)entry->len_bytes,
+				    (unsigned long long)entry->iova);
+	}
+	if (!file_holds(region->map.fd, entry->fd_offset, entry->len_bytes)) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: DMA memory %u is smaller than the "
+				    "%llu bytes that the registry says",
+				    dma->dev->id, index,
+				    (unsigned long long)entry->len_bytes);
+	}
+	void *vaddr = mmap(NULL, entry->len_bytes, PROT_READ | PROT_WRITE,
+			   MAP_SHARED, region->map.fd, (off_t)entry->fd_offset);
+	if (vaddr == MAP_FAILED ||
+	    hf_iova_map_add(&dma->map, vaddr, entry->len_bytes, entry->iova) !=
+		    0) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: DMA memory %u cannot be mapped",
+				    dma->dev->id, index);
+	}
+	region->map.vaddr = vaddr;
+	region->adopted = true;
+	if (entry->kind == HF_REGION_POOL) {
+		region->pages = entry->len_bytes / HF_DMA_PAGE;
+		region->used = calloc((region->pages + 63) / 64,
+				      sizeof(*region->used));
+		if (region->used == NULL) {
+			return hf_error_set(err, -ENOMEM,
+					    "%s: no memory to keep track of "
+					    "DMA memory %u",
+					    dma->dev->id, index);
+		}
+	}
+	return 0;
+}
+
+static bool pages_are_free(const struct hf_dma_region *region, uint64_t first,
+			   uint64_t count)
+{
+	for (uint64_t page = first; page < first + count; page++) {
+		if ((region->used[page / 64] >> (page % 64) & 1) != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool place_block(struct hf_dma *dma,
+			const struct hf_registry_block *entry)
+{
+	if (entry->region >= HF_REGISTRY_REGIONS_MAX ||
+	    dma->regions[entry->region].used == NULL) {
+		return false;
+	}
+	struct hf_dma_region *region = &dma->regions[entry->region];
+	uint64_t first = entry->offset / HF_DMA_PAGE;
+	uint64_t count = entry->len_bytes / HF_DMA_PAGE;
+	if (count == 0 ||
+	    !hf_is_aligned(entry->offset | entry->len_bytes, HF_DMA_PAGE) ||
+	    !hf_range_within(first, count, region->pages) ||
+	    !pages_are_free(region, first, count)) {
+		return false;
+	}
+	hf_dma_pages_mark(region, first, count, true);
+	dma->allocated_bytes += entry->len_bytes;
+	return true;
+}
+
+static int adopt_all(struct hf_dma *dma, struct hf_fdset *set,
+		     struct hf_error *err)
+{
+	const struct hf_dma_registry *registry = dma->registry;
+
+	for (uint32_t i = 0; i < HF_REGISTRY_REGIONS_MAX; i++) {
+		if (registry->regions[i].state == HF_REGION_FREE) {
+			continue;
+		}
+		if (!region_is_sane(registry, i)) {
+			return bad(dma, err, "region", i);
+		}
+		if (registry->regions[i].state != HF_REGION_MAPPED) {
+			continue;
+		}
+		int rc = map_region(dma, set, i, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	for (uint32_t i = 0; i < HF_REGISTRY_BLOCKS_MAX; i++) {
+		if (registry->blocks[i].owner != 0 &&
+		    !place_block(dma, &registry->blocks[i])) {
+			return bad(dma, err, "block", i);
+		}
+	}
+	return 0;
+}
+
+/*
+ * The predecessor died while it mapped or unmapped these: whether the device
+ * reaches them is not known, so they are unmapped for certain. That fails
+ * where nothing was mapped, which is what is wanted.
+ */
+static void settle_intents(struct hf_dma *dma)
+{
+	for (uint32_t i = 0; i < HF_REGISTRY_REGIONS_MAX; i++) {
+		struct hf_registry_region *entry = &dma->registry->regions[i];
+		const struct hf_dma_mapping map = {
+			.iova = entry->iova,
+			.len_bytes = entry->len_bytes,
+			.fd = -1,
+		};
+
+		if (entry->state == HF_REGION_MAPPING ||
+		    entry->state == HF_REGION_UNMAPPING) {
+			(void)!dma->dev->ops->dma_unmap(dma->dev, &map, NULL);
+			__atomic_store_n(&entry->state, HF_REGION_FREE,
+					 __ATOMIC_RELEASE);
+		}
+	}
+}
+
+int hf_dma_adopt(struct hf_dma *dma, struct hf_device *dev,
+		 struct hf_fdset *set, struct hf_error *err)
+{
+	int rc = hf_dma_prepare(dma, dev);
+
+	if (rc != 0) {
+		hf_dma_fini(dma, false);
+		return hf_error_set(err, rc, "%s: no memory for DMA memory",
+				    dev->id);
+	}
+	rc = map_registry(dma, set, err);
+	if (rc == 0) {
+		rc = adopt_all(dma, set, err);
+	}
+	if (rc != 0) {
+		hf_dma_fini(dma, false);
+		return rc;
+	}
+	settle_intents(dma);
+	return 0;
+}
