@@ -3,6 +3,7 @@
 #pragma once
 
 #include "device/dma.h"
+#include "state/registry.h"
 
 #define HF_DMA_PAGE UINT64_C(4096)
 
@@ -11,6 +12,17 @@ HF_MUST_CHECK int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev);
 
 /* A shared mapping of all of @fd, or NULL. */
 void *hf_dma_map_shared(int fd, uint64_t len_bytes);
+
+/* A memfd of that size, sealed; or -errno. */
+int hf_dma_memfd(const char *name, uint64_t len_bytes, unsigned int flags);
+
+bool hf_dma_region_is_pool(const struct hf_dma *dma, uint32_t index);
+
+/* Finds an IOVA for @map and lets the device reach it. Lock held. */
+HF_MUST_CHECK int hf_dma_region_add(struct hf_dma *dma,
+				    enum hf_registry_region_kind kind,
+				    struct hf_dma_mapping *map, uint32_t *index,
+				    struct hf_error *err);
 
 /* Marks pages of a pool as used or free. */
 void hf_dma_pages_mark(struct hf_dma_region *region, uint64_t first,
