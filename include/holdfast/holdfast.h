@@ -11,3 +11,4 @@
 #include "holdfast/io.h"
 #include "holdfast/log.h"
 #include "holdfast/namespace.h"
+#include "holdfast/pci.h"

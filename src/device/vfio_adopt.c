@@ -13,7 +13,7 @@
 static int adopt_u32(const struct hf_fdset *set, const char *key, uint32_t max,
 		     uint32_t *value, struct hf_error *err)
 {
-	uint64_t wide;
+	uint64_t wide = 0;
 
 	int rc = hf_fdset_get_u64(set, key, &wide);
 	if (rc != 0 || wide > max) {
@@ -100,8 +100,8 @@ static int adopt_same_function(struct hf_vfio *vfio, const struct hf_fdset *set,
 			       struct hf_error *err)
 {
 	uint32_t found = (uint32_t)vfio->vendor_id << 16 | vfio->device_id;
-	uint32_t wanted;
-	uint64_t bar0;
+	uint32_t wanted = 0;
+	uint64_t bar0 = 0;
 
 	int rc = adopt_u32(set, "vfio.pci-id", UINT32_MAX, &wanted, err);
 	if (rc != 0) {

@@ -17,27 +17,24 @@
 static int set_irqs(struct hf_vfio *vfio, uint32_t index, uint32_t start,
 		    uint32_t count, const int *fds)
 {
-	struct {
+	union {
 		struct vfio_irq_set head;
-		int32_t fds[HF_VFIO_VECTORS_MAX];
-	} ask = {
-		.head =
-			{
-				.flags = VFIO_IRQ_SET_ACTION_TRIGGER,
-				.index = index,
-				.start = start,
-				.count = count,
-			},
-	};
-
+		uint8_t bytes[sizeof(struct vfio_irq_set) +
+			      HF_VFIO_VECTORS_MAX * sizeof(int32_t)];
+	} ask;
 	/* The kernel checks the size against the count to the byte. */
-	ask.head.argsz = (uint32_t)sizeof(ask.head);
-	if (count == 0) {
-		ask.head.flags |= VFIO_IRQ_SET_DATA_NONE;
-	} else {
-		ask.head.flags |= VFIO_IRQ_SET_DATA_EVENTFD;
-		ask.head.argsz += count * (uint32_t)sizeof(ask.fds[0]);
-		memcpy(ask.fds, fds, count * sizeof(ask.fds[0]));
+	size_t fds_bytes = count * sizeof(fds[0]);
+
+	memset(&ask, 0, sizeof(ask.head));
+	ask.head.argsz = (uint32_t)(sizeof(ask.head) + fds_bytes);
+	ask.head.flags = VFIO_IRQ_SET_ACTION_TRIGGER;
+	ask.head.flags |=
+		count == 0 ? VFIO_IRQ_SET_DATA_NONE : VFIO_IRQ_SET_DATA_EVENTFD;
+	ask.head.index = index;
+	ask.head.start = start;
+	ask.head.count = count;
+	if (count != 0) {
+		memcpy(ask.bytes + sizeof(ask.head), fds, fds_bytes);
 	}
 	return hf_vfio_ioctl_retry(vfio->device_fd, VFIO_DEVICE_SET_IRQS, &ask);
 }

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The NVMe controllers of this machine, and what the given addresses hold. */
-#include <dirent.h>
-#include <errno.h>
-#include <limits.h>
+#include <holdfast/pci.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include <nvme/types.h>
 
@@ -17,99 +12,42 @@
 #include "verbs.h"
 
 struct list_options {
-	const char *sysfs;
+	const char *root;
 };
 
 static const struct args_option list_options[] = {
-	{.name = "sysfs",
+	{.name = "root",
 	 .kind = ARGS_TEXT,
 	 .value = "DIR",
-	 .help = "look for PCI functions in this tree instead of /sys",
-	 .offset = offsetof(struct list_options, sysfs)},
+	 .help = "take the sys, proc, dev and run of this directory",
+	 .offset = offsetof(struct list_options, root)},
 	{0},
 };
 
-/* The first line of a file in a PCI function's directory; "" without one. */
-static void read_line(const char *devices, const char *bdf, const char *name,
-		      char *buf, size_t len_bytes)
+static int add_function(void *user, const struct hf_pci_function *function)
 {
-	char path[PATH_MAX];
-
-	buf[0] = '\0';
-	snprintf(path, sizeof(path), "%s/%s/%s", devices, bdf, name);
-	FILE *file = fopen(path, "re");
-	if (!file) {
-		return;
-	}
-	if (fgets(buf, (int)len_bytes, file)) {
-		buf[strcspn(buf, "\n")] = '\0';
-	}
-	fclose(file);
-}
-
-/* The last part of what a link in that directory points at. */
-static void read_link(const char *devices, const char *bdf, const char *name,
-		      char *buf, size_t len_bytes)
-{
-	char path[PATH_MAX];
-	char target[PATH_MAX];
-
-	buf[0] = '\0';
-	snprintf(path, sizeof(path), "%s/%s/%s", devices, bdf, name);
-	ssize_t len = readlink(path, target, sizeof(target) - 1);
-	if (len < 0) {
-		return;
-	}
-	target[len] = '\0';
-
-	const char *last = strrchr(target, '/');
-	snprintf(buf, len_bytes, "%s", last ? last + 1 : target);
-}
-
-static void add_function(struct json_object *array, const char *devices,
-			 const char *bdf)
-{
-	char class[32];
-	char buf[256];
-
-	/* 01h mass storage, 08h non-volatile memory, 02h NVM Express. */
-	read_line(devices, bdf, "class", class, sizeof(class));
-	if (strcmp(class, "0x010802") != 0) {
-		return;
-	}
-
 	struct json_object *row = out_object();
-	out_text(row, "address", bdf);
-	read_line(devices, bdf, "vendor", buf, sizeof(buf));
-	out_hex(row, "vendor", strtoul(buf, NULL, 16));
-	read_line(devices, bdf, "device", buf, sizeof(buf));
-	out_hex(row, "device", strtoul(buf, NULL, 16));
-	read_link(devices, bdf, "driver", buf, sizeof(buf));
-	out_text(row, "driver", buf[0] ? buf : "none");
-	read_link(devices, bdf, "iommu_group", buf, sizeof(buf));
-	out_text(row, "iommu_group", buf[0] ? buf : "none");
-	read_line(devices, bdf, "numa_node", buf, sizeof(buf));
-	out_text(row, "numa_node", buf[0] && buf[0] != '-' ? buf : "none");
-	out_push(array, row);
-}
+	char group[32] = "none";
+	char node[32] = "none";
 
-static int list_pci(struct json_object *array, const char *sysfs)
-{
-	char devices[PATH_MAX];
-	struct dirent **entries;
-
-	snprintf(devices, sizeof(devices), "%s/bus/pci/devices", sysfs);
-	int count = scandir(devices, &entries, NULL, alphasort);
-	if (count < 0) {
-		return errno;
+	if (function->iommu_group >= 0) {
+		snprintf(group, sizeof(group), "%lld",
+			 (long long)function->iommu_group);
 	}
-	for (int i = 0; i < count; i++) {
-		if (entries[i]->d_name[0] != '.') {
-			add_function(array, devices, entries[i]->d_name);
-		}
-		free(entries[i]);
+	if (function->numa_node >= 0) {
+		snprintf(node, sizeof(node), "%d", function->numa_node);
 	}
-	free(entries);
+	out_text(row, "address", function->address);
+	out_hex(row, "vendor", function->vendor_id);
+	out_hex(row, "device", function->device_id);
+	out_text(row, "driver",
+		 function->driver[0] ? function->driver : "none");
+	out_text(row, "iommu_group", group);
+	out_text(row, "group_others", function->group_others);
+	out_text(row, "numa_node", node);
+	out_text(row, "disks", function->disks);
+	out_text(row, "used_by", function->used_by);
+	out_push(user, row);
 	return 0;
 }
 
@@ -154,7 +92,9 @@ static int list_addresses(struct args *args, struct json_object *tree)
 
 static int list_run(struct args *args)
 {
-	struct list_options opt = {.sysfs = "/sys"};
+	struct list_options opt = {0};
+	struct hf_pci_options options;
+	struct hf_error err;
 
 	if (!args_parse(args, &opt)) {
 		return args->exit_code;
@@ -162,15 +102,17 @@ static int list_run(struct args *args)
 
 	struct json_object *tree = out_object();
 	struct json_object *pci = out_array();
-	int error = list_pci(pci, opt.sysfs);
+
+	hf_pci_options_init(&options);
+	options.root = opt.root;
+	int rc = hf_pci_list(&options, add_function, pci, &err);
 
 	out_add(tree, "pci_functions", pci);
 	/* A machine without PCI has an empty list, a wrong tree is a mistake.
 	 */
-	if (error && args_given(args, "sysfs")) {
+	if (rc != 0 && args_given(args, "root")) {
 		json_object_put(tree);
-		return cli_fail(args, "cannot list %s/bus/pci/devices: %s",
-				opt.sysfs, strerror(error));
+		return cli_fail(args, "%s", err.message);
 	}
 
 	int code = CLI_OK;

@@ -7,6 +7,9 @@
 /* clang-format off */
 static const struct verb *const verbs[] = {
 	&verb_list,
+	&verb_doctor,
+	&verb_bind,
+	&verb_unbind,
 	&verb_id_ctrl,
 	&verb_id_ns,
 	&verb_list_ns,

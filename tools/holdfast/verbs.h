@@ -33,6 +33,9 @@ extern const struct verb verb_io_passthru;
 extern const struct verb verb_watch;
 extern const struct verb verb_inspect;
 extern const struct verb verb_bench;
+extern const struct verb verb_doctor;
+extern const struct verb verb_bind;
+extern const struct verb verb_unbind;
 
 size_t verb_count(void);
 const struct verb *verb_at(size_t i);

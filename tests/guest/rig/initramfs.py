@@ -54,8 +54,16 @@ class Initramfs:
             if 'not found' in line:
                 raise RuntimeError(f'{source} lacks a library: {line}')
             match = re.match(r'\s*(?:\S+ => )?(/\S+) \(0x', line)
-            if match and match.group(1).strip('/') not in self.entries:
-                self.file(match.group(1), match.group(1))
+            if match:
+                self.library(match.group(1))
+
+    def library(self, source):
+        """Libraries of a build directory go where the loader looks."""
+        path = source
+        if not re.match(r'(/usr)?/lib(64)?/', source):
+            path = f'/lib/{os.path.basename(source)}'
+        if path.strip('/') not in self.entries:
+            self.file(source, path)
 
     def busybox(self):
         path = tools.need('busybox')[0]
