@@ -183,7 +183,7 @@ SUITES = {
     'vfu': vfu_suite('vfu', 'vfu', programs=TOOLS),
     'vfu-intx': vfu_suite('vfu-intx', 'vfu-data', change=vfu_intx),
     'vfu-one-cpu': vfu_suite('vfu-one-cpu', 'vfu-data', change=vfu_one_cpu),
-    'vfu-no-mmap': vfu_suite('vfu-no-mmap', 'vfu-data', ['--no-mmap']),
+    'vfu-no-mmap': vfu_suite('vfu-no-mmap', 'vfu-data', ['--no-bar-mmap']),
     'vfu-viommu': vfu_suite('vfu-viommu', 'vfu', change=vfu_viommu,
                             programs=TOOLS, timeout_s=300),
     'vfu-killed': vfu_killed,
