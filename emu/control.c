@@ -472,7 +472,7 @@ static int execute(struct call *call, struct hf_error *err)
 				    "control: the line is not a JSON object");
 	}
 	result = get_string(call, "command", true, &name, err);
-	if (result != 0) {
+	if (result != 0 || name == NULL) {
 		return result;
 	}
 	for (size_t i = 0; i < HF_ARRAY_LEN(commands); i++) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ void hf_emu_irq_fini(struct hf_emu_irq *irq)
 /* The vector's lock is held, so that the descriptor stays what it is. */
 static void deliver(struct hf_emu_irq *irq, struct hf_emu_vector *vector)
 {
+	struct pollfd pollfd = {.fd = vector->eventfd, .events = POLLOUT};
 	uint64_t one = 1;
 
 	if (vector->masked || vector->eventfd < 0) {
@@ -49,8 +51,11 @@ static void deliver(struct hf_emu_irq *irq, struct hf_emu_vector *vector)
 		return;
 	}
 	vector->pending = false;
-	/* A full counter is an interrupt that is pending already. */
-	(void)!write(vector->eventfd, &one, sizeof(one));
+	/* A full counter is an interrupt that is pending already; whoever
+	 * filled it must not make the controller wait. */
+	if (poll(&pollfd, 1, 0) == 1) {
+		(void)!write(vector->eventfd, &one, sizeof(one));
+	}
 	__atomic_fetch_add(&irq->raised, 1, __ATOMIC_RELAXED);
 }
 

@@ -86,6 +86,26 @@ static void make_temporary(struct sockaddr_un *address)
 	}
 }
 
+/* Binds, and gives the name last: whoever sees it can connect. */
+static int bind_and_listen(int fd, const struct sockaddr_un *address)
+{
+	struct sockaddr_un temporary = *address;
+
+	make_temporary(&temporary);
+	if (bind(fd, (const struct sockaddr *)&temporary, sizeof(temporary)) !=
+	    0) {
+		return -errno;
+	}
+	if (chmod(temporary.sun_path, 0600) != 0 || listen(fd, 16) != 0 ||
+	    rename(temporary.sun_path, address->sun_path) != 0) {
+		int result = -errno;
+
+		unlink(temporary.sun_path);
+		return result;
+	}
+	return 0;
+}
+
 int hf_listen(const char *path, char **bound, struct hf_error *err)
 {
 	struct sockaddr_un address = {0};
@@ -98,28 +118,19 @@ int hf_listen(const char *path, char **bound, struct hf_error *err)
 		return result;
 	}
 
-	HF_AUTO_FREE char *name = strdup(address.sun_path);
 	HF_AUTO_CLOSE int fd =
 		socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (name == NULL || fd < 0) {
-		return hf_error_set(err, -errno, "socket '%s': %s", path,
-				    strerror(errno));
+	result = fd < 0 ? -errno : bind_and_listen(fd, &address);
+	if (result != 0) {
+		return hf_error_set(err, result, "socket '%s': %s",
+				    address.sun_path, strerror(-result));
 	}
-	make_temporary(&address);
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
-		return hf_error_set(err, -errno, "socket '%s': %s", name,
-				    strerror(errno));
-	}
-	/* Whoever sees the name can connect: it is given last. */
-	if (chmod(address.sun_path, 0600) != 0 || listen(fd, 16) != 0 ||
-	    rename(address.sun_path, name) != 0) {
-		result = hf_error_set(err, -errno, "socket '%s': %s", name,
-				      strerror(errno));
+	*bound = strdup(address.sun_path);
+	if (*bound == NULL) {
 		unlink(address.sun_path);
-		return result;
+		return hf_error_set(err, -ENOMEM, "socket '%s': no memory",
+				    address.sun_path);
 	}
-	*bound = name;
-	name = NULL;
 	return hf_take_fd(&fd);
 }
 

@@ -15,7 +15,6 @@
 #include <json-c/json.h>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "emu/core.h"
@@ -23,13 +22,11 @@
 #include "emu/listen.h"
 #include "emu/vfio_user_conn.h"
 #include "emu/vfio_user_device.h"
+#include "emu/vfio_user_refusal.h"
 
 /* Messages of one client before anything else is looked at. */
 #define MESSAGES_AT_ONCE 256u
-/* Clients that are told at a time that somebody else is served. */
-#define REFUSALS        4u
-#define REFUSAL_MS      2000u
-#define MAX_INTERVAL_US 10000000u
+#define MAX_INTERVAL_US  10000000u
 
 enum event_source {
 	SOURCE_LISTEN,
@@ -37,11 +34,6 @@ enum event_source {
 	SOURCE_WAKE,
 	SOURCE_TIMER,
 	SOURCE_REFUSED, /* and those that follow, one for each */
-};
-
-struct refusal {
-	int fd; /* -1: none */
-	uint64_t deadline_ns;
 };
 
 struct hf_emu_server {
@@ -62,7 +54,7 @@ struct hf_emu_server {
 	struct hf_vfus_device device;
 	struct hf_vfus_conn client;
 	uint32_t client_events; /* as epoll knows them */
-	struct refusal refusals[REFUSALS];
+	struct hf_vfus_refusals refusals;
 	uint64_t connections;
 	uint64_t refused;
 	uint64_t dropped;
@@ -254,62 +246,6 @@ static bool client_has_gone(struct hf_emu_server *server)
 	       (pollfd.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-static void refuse(struct hf_emu_server *server, int fd)
-{
-	for (uint32_t i = 0; i < REFUSALS; i++) {
-		struct refusal *refusal = &server->refusals[i];
-
-		if (refusal->fd >= 0) {
-			continue;
-		}
-		if (watch(server, EPOLL_CTL_ADD, fd, EPOLLIN,
-			  SOURCE_REFUSED + i) == 0) {
-			refusal->fd = fd;
-			refusal->deadline_ns = hf_deadline_ms(REFUSAL_MS);
-			return;
-		}
-	}
-	close(fd);
-}
-
-static void refusal_end(struct refusal *refusal)
-{
-	if (refusal->fd >= 0) {
-		close(refusal->fd);
-		refusal->fd = -1;
-	}
-}
-
-/* Answers the VERSION of a client that came second: "busy". */
-static void serve_refused(struct hf_emu_server *server, uint32_t number)
-{
-	struct refusal *refusal = &server->refusals[number];
-	struct vfu_header header;
-	uint8_t rest[4096];
-
-	if (refusal->fd < 0) {
-		return;
-	}
-	/* Descriptors are dropped by the kernel: there is no room for them. */
-	ssize_t got = recv(refusal->fd, &header, sizeof(header), MSG_DONTWAIT);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-		return;
-	}
-	if (got == (ssize_t)sizeof(header)) {
-		/* What is unread when a socket is closed makes its peer lose
-		 * what it was sent. */
-		got = recv(refusal->fd, rest, sizeof(rest), MSG_DONTWAIT);
-		(void)got;
-		header.size = sizeof(header);
-		header.flags = VFU_FLAG_TYPE_REPLY | VFU_FLAG_ERROR;
-		header.error = EBUSY;
-		got = send(refusal->fd, &header, sizeof(header),
-			   MSG_DONTWAIT | MSG_NOSIGNAL);
-		(void)got;
-	}
-	refusal_end(refusal);
-}
-
 static void accept_clients(struct hf_emu_server *server)
 {
 	for (uint32_t i = 0; i < 16; i++) {
@@ -336,7 +272,8 @@ static void accept_clients(struct hf_emu_server *server)
 			hf_log_info(&server->log,
 				    "server: a second client is refused: one "
 				    "is being served");
-			refuse(server, fd);
+			hf_vfus_refuse(&server->refusals, fd, server->epoll_fd,
+				       SOURCE_REFUSED);
 		}
 	}
 }
@@ -360,18 +297,6 @@ static void serve_wake(struct hf_emu_server *server)
 		hf_emu_fatal(server->emu,
 			     "an interrupt, with INTx enabled and no "
 			     "descriptor for it");
-	}
-}
-
-static void end_refusals(struct hf_emu_server *server, bool all)
-{
-	for (uint32_t i = 0; i < REFUSALS; i++) {
-		struct refusal *refusal = &server->refusals[i];
-
-		if (refusal->fd >= 0 &&
-		    (all || hf_deadline_passed(refusal->deadline_ns))) {
-			refusal_end(refusal);
-		}
 	}
 }
 
@@ -407,10 +332,11 @@ uint32_t hf_emu_serve_process(struct hf_emu_server *server)
 			drain(server->timer_fd);
 			served += serve_client(server);
 		} else {
-			serve_refused(server, source - SOURCE_REFUSED);
+			hf_vfus_refusal_serve(&server->refusals,
+					      source - SOURCE_REFUSED);
 		}
 	}
-	end_refusals(server, false);
+	hf_vfus_refusals_end(&server->refusals, false);
 	/* Last: whoever has gone makes room for whoever comes. */
 	if (listening) {
 		accept_clients(server);
@@ -427,17 +353,10 @@ int hf_emu_serve_fd(const struct hf_emu_server *server)
 	return server->epoll_fd;
 }
 
-/* Refused clients that say nothing are given up after a while. */
 static int patience_ms(struct hf_emu_server *server)
 {
-	int patience = -1;
-
 	pthread_mutex_lock(&server->lock);
-	for (uint32_t i = 0; i < REFUSALS; i++) {
-		if (server->refusals[i].fd >= 0) {
-			patience = (int)REFUSAL_MS;
-		}
-	}
+	int patience = hf_vfus_refusals_patience_ms(&server->refusals);
 	pthread_mutex_unlock(&server->lock);
 	return patience;
 }
@@ -516,7 +435,7 @@ static void close_fd(int fd)
 static void release(struct hf_emu_server *server)
 {
 	hf_vfus_conn_fini(&server->client);
-	end_refusals(server, true);
+	hf_vfus_refusals_end(&server->refusals, true);
 	hf_listen_close(server->listen_fd, server->path);
 	close_fd(server->epoll_fd);
 	close_fd(server->timer_fd);
@@ -569,9 +488,7 @@ int hf_emu_serve_open(struct hf_emu_server **server_out, struct hf_emu *emu,
 	server->wake_fd = -1;
 	server->timer_fd = -1;
 	server->client.fd = -1;
-	for (uint32_t i = 0; i < REFUSALS; i++) {
-		server->refusals[i].fd = -1;
-	}
+	hf_vfus_refusals_init(&server->refusals);
 	pthread_mutex_init(&server->lock, NULL);
 
 	int result = prepare(server, options, err);
