@@ -15,8 +15,8 @@ static uint32_t bits_for(uint32_t count)
 	return bits;
 }
 
-int hf_pending_init(struct hf_pending *pending, struct hf_ledger_slot *slots,
-		    uint32_t count)
+int hf_pending_attach(struct hf_pending *pending, struct hf_ledger_slot *slots,
+		      uint32_t count)
 {
 	assert(count >= 1 && count <= HF_LEDGER_SLOTS_MAX);
 	pending->entries = calloc(count, sizeof(*pending->entries));
@@ -28,12 +28,23 @@ int hf_pending_init(struct hf_pending *pending, struct hf_ledger_slot *slots,
 	pending->count = count;
 	pending->in_use = 0;
 	pending->lap_shift = bits_for(count);
-	pending->free_head = 0;
+	pending->free_head = HF_LEDGER_NONE;
+	return 0;
+}
+
+int hf_pending_init(struct hf_pending *pending, struct hf_ledger_slot *slots,
+		    uint32_t count)
+{
+	if (hf_pending_attach(pending, slots, count) != 0) {
+		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		slots[i].state = HF_SLOT_FREE;
+		slots[i].lap = 0;
 		pending->entries[i].next_free =
 			i + 1 < count ? (uint16_t)(i + 1) : HF_LEDGER_NONE;
 	}
+	pending->free_head = 0;
 	return 0;
 }
 

@@ -41,6 +41,11 @@ struct hf_pending {
 /* Every slot is free. -ENOMEM. */
 HF_MUST_CHECK int hf_pending_init(struct hf_pending *pending,
 				  struct hf_ledger_slot *slots, uint32_t count);
+/* The same over slots that a predecessor left: none is free until the caller
+ * says so, and nobody is told of any. -ENOMEM. */
+HF_MUST_CHECK int hf_pending_attach(struct hf_pending *pending,
+				    struct hf_ledger_slot *slots,
+				    uint32_t count);
 void hf_pending_fini(struct hf_pending *pending);
 
 /* Takes a free slot: its number, or HF_LEDGER_NONE. The slot stays FREE in the

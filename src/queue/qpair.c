@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "queue/qpair_internal.h"
 
 #define DOORBELLS  0x1000u
 #define REAP_BATCH 64u
@@ -18,18 +19,18 @@ static uint64_t pages_bytes(uint64_t bytes)
 	       NVME_PAGE_BYTES;
 }
 
-static uint64_t sq_bytes(uint32_t entries)
+uint64_t hf_qpair_sq_bytes(uint32_t entries)
 {
 	return pages_bytes((uint64_t)entries * sizeof(struct nvme_sqe));
 }
 
-static uint64_t cq_bytes(uint32_t entries)
+uint64_t hf_qpair_cq_bytes(uint32_t entries)
 {
 	return pages_bytes((uint64_t)entries * sizeof(struct nvme_cqe));
 }
 
-static int qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
-			   struct hf_error *err)
+int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
+		       struct hf_error *err)
 {
 	uint32_t offset = DOORBELLS + 2u * qp->qid * stride_bytes;
 
@@ -41,14 +42,25 @@ static int qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
 				offset + stride_bytes, err);
 }
 
+static uint64_t sq_position(const struct hf_qpair *qp)
+{
+	return (uint64_t)qp->sq.count << 32 | qp->sq.tail;
+}
+
+static uint32_t cq_position(const struct hf_qpair *qp)
+{
+	return qp->cq.head | (qp->cq.phase ? HF_LEDGER_PHASE : 0);
+}
+
 static void record_positions(struct hf_qpair *qp)
 {
 	struct hf_ledger_queue *queue = qp->view.queue;
 
-	__atomic_store_n(&queue->sq_tail, qp->sq.tail, __ATOMIC_RELEASE);
-	__atomic_store_n(&queue->cq_head,
-			 qp->cq.head | (qp->cq.phase ? HF_LEDGER_PHASE : 0),
-			 __ATOMIC_RELEASE);
+	queue->sq_head = 0;
+	queue->sq_recorded = sq_position(qp);
+	queue->sq_rung = queue->sq_recorded;
+	queue->cq_head = cq_position(qp);
+	queue->cq_rung = queue->cq_head;
 }
 
 static void qpair_layout(struct hf_qpair *qp, uint32_t entries,
@@ -57,9 +69,9 @@ static void qpair_layout(struct hf_qpair *qp, uint32_t entries,
 	uint8_t *at = qp->block.vaddr;
 
 	hf_sq_init(&qp->sq, (struct nvme_sqe *)(void *)at, entries);
-	at += sq_bytes(entries);
+	at += hf_qpair_sq_bytes(entries);
 	hf_cq_init(&qp->cq, (struct nvme_cqe *)(void *)at, entries);
-	at += cq_bytes(entries);
+	at += hf_qpair_cq_bytes(entries);
 	hf_pool_init(&qp->pool, at,
 		     qp->block.iova + (uint64_t)(at - qp->block.vaddr),
 		     qp->view.page_next, pool_pages);
@@ -94,7 +106,7 @@ static int qpair_memory(struct hf_qpair *qp,
 
 	int rc = hf_dma_block_alloc(
 		&config->dev->dma,
-		sq_bytes(entries) + cq_bytes(entries) +
+		hf_qpair_sq_bytes(entries) + hf_qpair_cq_bytes(entries) +
 			(uint64_t)config->pool_pages * NVME_PAGE_BYTES,
 		qp->qid == 0 ? HF_DMA_OWNER_ADMIN_QUEUE : HF_DMA_OWNER_IO_QUEUE,
 		qp->qid, &qp->block, err);
@@ -111,22 +123,16 @@ static int qpair_memory(struct hf_qpair *qp,
 	qp->view.queue->record_count = header->records_max;
 	qpair_layout(qp, entries, config->pool_pages);
 	ledger_describe(qp, entries, slot_count, config->pool_pages);
-	return qpair_doorbells(qp, config->doorbell_stride_bytes, err);
+	return hf_qpair_doorbells(qp, config->doorbell_stride_bytes, err);
 }
 
-int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
-		    struct hf_error *err)
+struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config)
 {
-	const struct hf_ledger_header *header = config->ledger->header;
 	struct hf_qpair *qp = calloc(1, sizeof(*qp));
 
-	assert(config->entries >= 2 && config->index < header->queues_max);
-	assert(config->pool_pages <= header->pages_max);
 	if (qp == NULL) {
-		return hf_error_set(err, -ENOMEM, "%s: no memory for queue %u",
-				    config->dev->id, config->index);
+		return NULL;
 	}
-
 	qp->dev = config->dev;
 	qp->map = &config->dev->dma.map;
 	qp->tick = config->tick;
@@ -137,10 +143,25 @@ int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
 	qp->vector = config->vector;
 	qp->cpu = config->cpu;
 	qp->state = HF_QPAIR_LIVE;
+	qp->claimed = HF_LEDGER_NONE;
 	qp->view = hf_ledger_queue_view(config->ledger, config->index);
 	hf_list_init(&qp->waiting);
 	pthread_mutex_init(&qp->lock, NULL);
+	return qp;
+}
 
+int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
+		    struct hf_error *err)
+{
+	const struct hf_ledger_header *header = config->ledger->header;
+	struct hf_qpair *qp = hf_qpair_alloc(config);
+
+	assert(config->entries >= 2 && config->index < header->queues_max);
+	assert(config->pool_pages <= header->pages_max);
+	if (qp == NULL) {
+		return hf_error_set(err, -ENOMEM, "%s: no memory for queue %u",
+				    config->dev->id, config->index);
+	}
 	int rc = qpair_memory(qp, config, err);
 	if (rc != 0) {
 		hf_qpair_destroy(qp);
@@ -148,6 +169,16 @@ int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
 	}
 	*out = qp;
 	return 0;
+}
+
+void hf_qpair_leave(struct hf_qpair *qp)
+{
+	if (qp == NULL) {
+		return;
+	}
+	hf_pending_fini(&qp->pending);
+	pthread_mutex_destroy(&qp->lock);
+	free(qp);
 }
 
 void hf_qpair_destroy(struct hf_qpair *qp)
@@ -173,7 +204,8 @@ void hf_qpair_reset(struct hf_qpair *qp)
 	struct hf_doorbell sq_doorbell = qp->sq.doorbell;
 	struct hf_doorbell cq_doorbell = qp->cq.doorbell;
 
-	memset(qp->block.vaddr, 0, sq_bytes(entries) + cq_bytes(entries));
+	memset(qp->block.vaddr, 0,
+	       hf_qpair_sq_bytes(entries) + hf_qpair_cq_bytes(entries));
 	qpair_layout(qp, entries, qp->pool.count);
 	qp->sq.doorbell = sq_doorbell;
 	qp->cq.doorbell = cq_doorbell;
@@ -233,7 +265,7 @@ static void fill_slot(struct hf_qpair *qp, uint16_t number,
 	slot->kind = request->kind;
 	slot->flags = flags;
 	slot->op = request->op;
-	slot->position = qp->sq.tail;
+	slot->position = qp->sq.count;
 	entry->done = request->done;
 	entry->ctx = request->ctx;
 	entry->iov = request->data.iov;
@@ -257,7 +289,7 @@ int hf_qpair_put(struct hf_qpair *qp, const struct hf_request *request)
 	uint16_t number = hf_pending_take(&qp->pending);
 	fill_slot(qp, number, request, &prps, flags);
 	hf_pending_publish(&qp->pending, number);
-	(void)hf_sq_push(&qp->sq, &qp->pending.slots[number].sqe);
+	hf_sq_push(&qp->sq, &qp->pending.slots[number].sqe);
 	qp->submitted++;
 	return number;
 }
@@ -274,9 +306,11 @@ void hf_qpair_commit(struct hf_qpair *qp)
 	 * successor's next command makes certain. The other way about, a rung
 	 * command would look as if it had never been sent, and be sent twice.
 	 */
-	__atomic_store_n(&qp->view.queue->sq_tail, qp->sq.tail,
+	uint64_t position = sq_position(qp);
+	__atomic_store_n(&qp->view.queue->sq_recorded, position,
 			 __ATOMIC_RELEASE);
 	hf_sq_commit(&qp->sq);
+	__atomic_store_n(&qp->view.queue->sq_rung, position, __ATOMIC_RELEASE);
 	qp->doorbells++;
 }
 
@@ -394,8 +428,40 @@ static void judge(struct hf_qpair *qp, struct harvest *harvest,
 		note_lie(qp, harvest, HF_LIE_UNKNOWN_COMMAND, cqe);
 		return;
 	}
+	if (qp->pending.entries[slot].done == NULL) {
+		return; /* a predecessor's, that nobody has attached to yet */
+	}
 	harvest->slots[harvest->count] = slot;
 	harvest->count++;
+}
+
+/* Completed before somebody attached to them. */
+static void gather_claimed(struct hf_qpair *qp, struct harvest *harvest,
+			   uint32_t max)
+{
+	harvest->count = 0;
+	while (qp->claimed != HF_LEDGER_NONE && harvest->count < max) {
+		uint16_t slot = qp->claimed;
+
+		qp->claimed = qp->pending.entries[slot].next_free;
+		harvest->slots[harvest->count] = slot;
+		harvest->count++;
+	}
+}
+
+/*
+ * Completions are in their slots before the head moves past them, and the head
+ * is recorded before the device may use the ring's slots again: a successor
+ * finds each completion in one place at least.
+ */
+void hf_qpair_record_reaped(struct hf_qpair *qp)
+{
+	uint32_t position = cq_position(qp);
+
+	__atomic_store_n(&qp->view.queue->cq_head, position, __ATOMIC_RELEASE);
+	qp->view.queue->sq_head = qp->sq.head;
+	hf_cq_commit(&qp->cq);
+	__atomic_store_n(&qp->view.queue->cq_rung, position, __ATOMIC_RELEASE);
 }
 
 static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
@@ -409,18 +475,7 @@ static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
 		judge(qp, harvest, &batch[i]);
 	}
 	if (posted > 0) {
-		/*
-		 * Completions are in their slots before the head moves past
-		 * them, and the head is recorded before the device may use
-		 * the ring's slots again: a successor finds each completion
-		 * in one place at least.
-		 */
-		__atomic_store_n(&qp->view.queue->cq_head,
-				 qp->cq.head |
-					 (qp->cq.phase ? HF_LEDGER_PHASE : 0),
-				 __ATOMIC_RELEASE);
-		qp->view.queue->sq_head = qp->sq.head;
-		hf_cq_commit(&qp->cq);
+		hf_qpair_record_reaped(qp);
 	}
 	return posted;
 }
@@ -434,8 +489,15 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 	hf_qpair_lock(qp);
 	while (taken < budget && qp->state == HF_QPAIR_LIVE) {
 		uint32_t room = HF_MIN(budget - taken, REAP_BATCH);
-		uint32_t posted = gather(qp, &harvest, room);
+		bool claimed = qp->claimed != HF_LEDGER_NONE;
+		uint32_t posted;
 
+		if (claimed) {
+			gather_claimed(qp, &harvest, room);
+			posted = harvest.count;
+		} else {
+			posted = gather(qp, &harvest, room);
+		}
 		if (posted == 0) {
 			break;
 		}
@@ -451,7 +513,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 		}
 		hf_qpair_resume(qp);
 		taken += posted;
-		if (posted < room) {
+		if (posted < room && !claimed) {
 			break;
 		}
 	}
@@ -466,7 +528,8 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 bool hf_qpair_ready(struct hf_qpair *qp)
 {
 	hf_qpair_lock(qp);
-	bool ready = qp->state == HF_QPAIR_LIVE && hf_cq_ready(&qp->cq);
+	bool ready = qp->state == HF_QPAIR_LIVE &&
+		     (qp->claimed != HF_LEDGER_NONE || hf_cq_ready(&qp->cq));
 	hf_qpair_unlock(qp);
 	return ready;
 }

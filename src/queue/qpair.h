@@ -80,6 +80,7 @@ struct hf_qpair {
 	struct hf_device *dev;
 	struct hf_dma_block block;
 	struct hf_qpair_hooks hooks;
+	uint16_t claimed; /* completed commands that were attached to since */
 	uint64_t submitted;
 	uint64_t completed;
 	uint64_t doorbells;
@@ -122,6 +123,42 @@ struct hf_qpair_config {
 HF_MUST_CHECK int hf_qpair_create(struct hf_qpair **qp,
 				  const struct hf_qpair_config *config,
 				  struct hf_error *err);
+
+/**
+ * hf_qpair_restore() - a queue pair that a predecessor left
+ * @qp: receives it, fenced
+ * @config: as above; the geometry must be the ledger's
+ * @inherited: what is still under way on it
+ * @err: what cannot be, with the queue's name
+ *
+ * The ledger and the rings are believed only after they were checked, and
+ * nothing outside of this process is changed: that is
+ * hf_qpair_resume_service().
+ *
+ * Context: control path.
+ * Return: 0 or a negative errno.
+ */
+struct hf_qpair_inherited {
+	uint32_t under_way;  /* slots that are in use */
+	uint32_t never_sent; /* of which so many go out with the next bell */
+	bool doubtful;       /* a doorbell may not have been rung */
+};
+HF_MUST_CHECK int hf_qpair_restore(struct hf_qpair **qp,
+				   const struct hf_qpair_config *config,
+				   struct hf_qpair_inherited *inherited,
+				   struct hf_error *err);
+
+/* Takes what was posted meanwhile, puts what was never sent into the ring
+ * again, and goes live. */
+void hf_qpair_resume_service(struct hf_qpair *qp);
+
+/* Hands over a command that a predecessor issued: @done is called for it, by
+ * the next reap where it has completed already. Locked. */
+void hf_qpair_claim(struct hf_qpair *qp, uint16_t slot, hf_request_done *done,
+		    void *ctx, const struct hf_data *data);
+
+/* Frees the tables, and leaves memory and ledger to a successor. */
+void hf_qpair_leave(struct hf_qpair *qp);
 
 /* The device must not touch its memory any more, and nothing may be under way
  * or waiting. NULL is allowed. */

@@ -8,18 +8,19 @@ void hf_sq_init(struct hf_sq *sq, struct nvme_sqe *ring, uint32_t entries)
 	assert(entries >= 2);
 	sq->ring = ring;
 	sq->entries = entries;
+	sq->count = 0;
 	sq->tail = 0;
 	sq->tail_rung = 0;
 	sq->head = 0;
 }
 
-uint32_t hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe)
+void hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe)
 {
 	uint32_t index = sq->tail;
 
 	sq->ring[index] = *sqe;
 	sq->tail = index + 1 == sq->entries ? 0 : index + 1;
-	return index;
+	sq->count++;
 }
 
 void hf_sq_commit(struct hf_sq *sq)

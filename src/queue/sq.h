@@ -13,6 +13,7 @@ struct hf_sq {
 	struct nvme_sqe *ring; /* DMA memory, read by the device */
 	struct hf_doorbell doorbell;
 	uint32_t entries;
+	uint32_t count;     /* entries ever pushed; wraps */
 	uint32_t tail;      /* slot to write next; below entries */
 	uint32_t tail_rung; /* tail as the device last heard it */
 	uint32_t head;      /* as the device last told */
@@ -31,9 +32,8 @@ void hf_sq_init(struct hf_sq *sq, struct nvme_sqe *ring, uint32_t entries);
  * outstanding as the ring has entries.
  *
  * Context: data path. Never blocks, allocates, locks or logs.
- * Return: the ring index that the entry went to.
  */
-uint32_t hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe);
+void hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe);
 
 /* Is there an entry that the device was not told of? */
 static inline bool hf_sq_dirty(const struct hf_sq *sq)

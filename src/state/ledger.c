@@ -157,6 +157,29 @@ int hf_ledger_adopt(struct hf_ledger *ledger, int fd, struct hf_error *err)
 	return 0;
 }
 
+int hf_ledger_lock(const struct hf_ledger *ledger, struct hf_error *err)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(ledger->fd, F_SETLK, &lock) == 0) {
+		return 0;
+	}
+	if (fcntl(ledger->fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+		lock.l_pid = 0;
+	}
+	return hf_error_set(err, -EBUSY,
+			    "%s is still driven by process %d: it must end, or "
+			    "hand over, first",
+			    ledger->header->device_id, (int)lock.l_pid);
+}
+
+void hf_ledger_unlock(const struct hf_ledger *ledger)
+{
+	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	(void)!fcntl(ledger->fd, F_SETLK, &lock);
+}
+
 void hf_ledger_close(struct hf_ledger *ledger)
 {
 	if (ledger->header != NULL) {

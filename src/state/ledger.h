@@ -17,17 +17,18 @@ enum {
 	HF_LEDGER_SLOTS_MAX = 4096, /* leaves 4 bits of a CID to the lap */
 	HF_LEDGER_PAGES_MAX = 65534,
 	HF_LEDGER_NONE = 0xffff, /* no page, no record */
+	HF_LEDGER_AERS = 8,
 };
 
 /*
  * A slot is the driver's own entry for a command, not a copy of one. The
  * stores of its life, in order: the fields; TAKEN; the ring entry; the
- * queue's sq_tail; the doorbell; the completion's fields; DONE; the queue's
- * cq_head; the caller's callback; FREE.
+ * queue's sq_recorded; the doorbell; sq_rung; the completion's fields; DONE;
+ * the queue's cq_head; the caller's callback; FREE.
  */
 enum hf_slot_state {
 	HF_SLOT_FREE = 0,
-	HF_SLOT_TAKEN = 1, /* sent, once the queue's sq_tail has passed it */
+	HF_SLOT_TAKEN = 1, /* sent, once sq_recorded counts it */
 	HF_SLOT_DONE = 2,  /* completed, the caller not told for certain */
 };
 
@@ -107,13 +108,17 @@ struct hf_ledger_queue {
 	uint32_t slot_count;
 	uint32_t record_count;
 	uint32_t page_count;
-	uint32_t sq_tail; /* recorded before the doorbell is rung */
 	uint32_t sq_head; /* as the controller last told */
+	/* Entries ever put into the ring, in the high half, and the tail that
+	 * makes, in the low: recorded before the doorbell is rung, and again,
+	 * for certain, after. */
+	uint64_t sq_recorded;
+	uint64_t sq_rung;
 	uint32_t cq_head; /* index, and the phase expected there in bit 31 */
-	uint32_t reserved0;
-	uint64_t iova; /* of the queue's DMA block */
+	uint32_t cq_rung; /* the same, once the doorbell was rung */
+	uint64_t iova;    /* of the queue's DMA block */
 	uint64_t len_bytes;
-	uint8_t reserved[192];
+	uint8_t reserved[184];
 };
 static_assert(sizeof(struct hf_ledger_queue) == 256, "layout is kept");
 
@@ -182,6 +187,15 @@ HF_MUST_CHECK int hf_ledger_create(struct hf_ledger *ledger,
  * Sizes and offsets are checked, contents are for the verifier. */
 HF_MUST_CHECK int hf_ledger_adopt(struct hf_ledger *ledger, int fd,
 				  struct hf_error *err);
+/*
+ * Two processes never drive one device: the owner holds a lock on the ledger
+ * that the kernel drops when it dies. A process that closes any descriptor of
+ * the ledger drops it too, so only hf_ledger_close() may.
+ * Return: 0, or -EBUSY with the owner's process in @err.
+ */
+HF_MUST_CHECK int hf_ledger_lock(const struct hf_ledger *ledger,
+				 struct hf_error *err);
+void hf_ledger_unlock(const struct hf_ledger *ledger);
 void hf_ledger_close(struct hf_ledger *ledger);
 /* @index below queues_max. */
 struct hf_ledger_view hf_ledger_queue_view(const struct hf_ledger *ledger,

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What making a queue pair and taking one over have in common. */
+#pragma once
+
+#include "queue/qpair.h"
+
+/* A queue pair without memory, or NULL. */
+struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config);
+
+uint64_t hf_qpair_sq_bytes(uint32_t entries);
+uint64_t hf_qpair_cq_bytes(uint32_t entries);
+
+/* Where the doorbells are. */
+HF_MUST_CHECK int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
+				     struct hf_error *err);
+
+/* Records how far the completion ring was read, and rings. Locked. */
+void hf_qpair_record_reaped(struct hf_qpair *qp);
