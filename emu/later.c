@@ -100,11 +100,11 @@ uint32_t hf_emu_run_later(struct hf_emu_worker *worker, uint32_t budget)
 
 void hf_emu_worker_forget(struct hf_emu_worker *worker)
 {
-	struct hf_list *link;
-
-	while ((link = hf_list_pop_front(&worker->later)) != NULL) {
+	hf_list_for_each_safe(link, &worker->later)
+	{
 		free(later_of(link));
 	}
+	hf_list_init(&worker->later);
 	worker->later_count = 0;
 	worker->dropped = 0;
 }

@@ -119,15 +119,15 @@ static void post(struct hf_emu_worker *worker, struct hf_emu_cq *cq,
 
 static void post_swapped(struct hf_emu_worker *worker, struct hf_emu_cq *cq)
 {
-	struct hf_list *link;
-
-	while ((link = hf_list_pop_front(&cq->swapped)) != NULL) {
+	hf_list_for_each_safe(link, &cq->swapped)
+	{
 		struct hf_emu_entry *entry =
 			hf_container_of(link, struct hf_emu_entry, link);
 
 		post(worker, cq, &entry->cqe);
 		free(entry);
 	}
+	hf_list_init(&cq->swapped);
 }
 
 void hf_emu_post_swapped(struct hf_emu_worker *worker, uint16_t cqid)

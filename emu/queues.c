@@ -133,11 +133,11 @@ uint16_t hf_emu_cq_start(struct hf_emu *emu, uint16_t qid, uint16_t vector,
 
 static void entries_free(struct hf_list *list)
 {
-	struct hf_list *link;
-
-	while ((link = hf_list_pop_front(list)) != NULL) {
+	hf_list_for_each_safe(link, list)
+	{
 		free(hf_container_of(link, struct hf_emu_entry, link));
 	}
+	hf_list_init(list);
 }
 
 void hf_emu_cq_stop(struct hf_emu *emu, uint16_t qid)
