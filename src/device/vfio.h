@@ -32,9 +32,12 @@ HF_MUST_CHECK int hf_vfio_open_fds(struct hf_device **out,
 				   struct hf_error *err);
 
 /*
- * A device that is running, out of what ops->carry gave to a predecessor. It
- * is not reset; its mappings stay in force. On success the descriptors have
- * been taken out of @set; on failure @set is as it was.
+ * A device that is running, out of what ops->carry gave to a predecessor that
+ * is dead for certain. It is not reset; its mappings stay in force; vectors are
+ * armed again. What an interrupt told meanwhile may be lost: look at every
+ * completion queue once. On success the descriptors have been taken out of
+ * @set; on failure those of the device still are in it, and nothing has been
+ * done to the device that a second attempt would mind.
  */
 HF_MUST_CHECK int hf_vfio_adopt(struct hf_device **out, struct hf_fdset *set,
 				const struct hf_device_options *options,
