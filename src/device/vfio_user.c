@@ -218,6 +218,7 @@ struct hf_vfio_user *hf_vfu_new(const char *path,
 		return NULL;
 	}
 	vu->bar0_fd = -1;
+	vu->request_fd = -1;
 	vu->dev.ops = &vfio_user_ops;
 	if (options != NULL) {
 		vu->dev.options = *options;
@@ -262,6 +263,9 @@ static int vu_converse(struct hf_vfio_user *vu, struct hf_error *err)
 	}
 	if (rc == 0) {
 		rc = hf_vfu_irq_init(vu, err);
+	}
+	if (rc == 0) {
+		rc = hf_vfu_irq_request(vu, err);
 	}
 	if (rc != 0) {
 		return rc;

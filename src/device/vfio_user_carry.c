@@ -15,6 +15,7 @@
 #define SOCKET_NAME  "vfu-socket"
 #define JOURNAL_NAME "vfu-journal"
 #define BAR0_NAME    "vfu-bar0"
+#define REQUEST_NAME "vfu-request"
 #define IRQ_NAME     "vfu-irq-%u"
 
 /* Each number that is carried: its key, and what it may be. */
@@ -76,6 +77,9 @@ int hf_vfu_carry_out(struct hf_vfio_user *vu, struct hf_fdset *set,
 	}
 	if (rc == 0 && vu->bar0_fd >= 0) {
 		rc = hf_fdset_add(set, vu->bar0_fd, err, BAR0_NAME);
+	}
+	if (rc == 0 && vu->request_fd >= 0) {
+		rc = hf_fdset_add(set, vu->request_fd, err, REQUEST_NAME);
 	}
 	for (uint32_t i = 0; rc == 0 && i < wired; i++) {
 		rc = hf_fdset_add(set, vu->eventfds[i], err, IRQ_NAME, i);
@@ -162,6 +166,10 @@ int hf_vfu_carry_fds(struct hf_vfio_user *vu, const struct hf_fdset *set,
 	hf_take_fd(&journal);
 
 	vu->bar0_fd = duplicate(hf_fdset_find(set, BAR0_NAME));
+	vu->request_fd = duplicate(hf_fdset_find(set, REQUEST_NAME));
+	if (vu->request_fd >= 0) {
+		rc = hf_vfu_conn_watch(&vu->conn, vu->request_fd, err);
+	}
 	/* Of those that were never carried, none is in use. */
 	uint32_t wired = vu->conn.journal->irq_wired;
 	while (carried < HF_MIN(wired, vu->facts.vectors)) {
@@ -174,7 +182,7 @@ int hf_vfu_carry_fds(struct hf_vfio_user *vu, const struct hf_fdset *set,
 	}
 	vu->conn.journal->irq_wired = carried;
 	vu->msix_enabled = carried > 0;
-	return 0;
+	return rc;
 }
 
 static void take_and_close(int fd)
@@ -189,6 +197,7 @@ void hf_vfu_carry_done(struct hf_fdset *set)
 	take_and_close(hf_fdset_take(set, SOCKET_NAME));
 	take_and_close(hf_fdset_take(set, JOURNAL_NAME));
 	take_and_close(hf_fdset_take(set, BAR0_NAME));
+	take_and_close(hf_fdset_take(set, REQUEST_NAME));
 	for (uint32_t i = 0; i < HF_VFU_VECTORS_MAX; i++) {
 		int fd = hf_fdset_take(set, IRQ_NAME, i);
 

@@ -170,6 +170,19 @@ static int watch_hangup(struct hf_vfu_conn *conn, int fd)
 		       : -errno;
 }
 
+int hf_vfu_conn_watch(struct hf_vfu_conn *conn, int fd, struct hf_error *err)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (epoll_ctl(conn->hangup_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+		return hf_error_set(err, -errno,
+				    "%s: cannot watch for the server's "
+				    "request: %s",
+				    conn->name, strerror(errno));
+	}
+	return 0;
+}
+
 int hf_vfu_conn_start(struct hf_vfu_conn *conn, int fd, struct hf_error *err)
 {
 	HF_AUTO_CLOSE int journal_fd = memfd_create(
@@ -290,7 +303,7 @@ static int receive_failed(struct hf_vfu_conn *conn, int rc,
 			  enum vfu_command command, struct hf_error *err)
 {
 	const char *name = hf_vfu_command_name(command);
-	const char *hint = conn->established
+	const char *hint = command != VFU_VERSION
 				   ? ""
 				   : "; it may be serving another client, or "
 				     "may be no vfio-user server";

@@ -112,6 +112,9 @@ HF_MUST_CHECK int hf_vfu_conn_start(struct hf_vfu_conn *conn, int fd,
 /* Gives it the socket and the journal of a predecessor that is dead. */
 HF_MUST_CHECK int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd,
 				     int journal_fd, struct hf_error *err);
+/* Makes hangup_fd readable when @fd is, too. */
+HF_MUST_CHECK int hf_vfu_conn_watch(struct hf_vfu_conn *conn, int fd,
+				    struct hf_error *err);
 /* Closes our descriptors; others may hold the connection open. */
 void hf_vfu_conn_fini(struct hf_vfu_conn *conn);
 

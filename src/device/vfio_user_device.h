@@ -20,6 +20,7 @@ struct hf_vfu_facts {
 	uint32_t max_dma_maps;   /* as the server said; 0: it did not */
 	uint64_t page_sizes;
 	bool can_reset;
+	bool has_request; /* an interrupt that asks for the device back */
 	uint64_t bar0_bytes;
 	uint64_t doorbells_file_offset; /* of 0x1000, in the descriptor */
 	uint64_t doorbells_bytes;       /* 0: not mapped */
@@ -36,7 +37,8 @@ struct hf_vfio_user {
 	struct hf_vfu_facts facts;
 	int bar0_fd; /* -1: doorbells go by message */
 	void *doorbells_page;
-	int *eventfds; /* facts.vectors of them; -1: none yet */
+	int *eventfds;  /* facts.vectors of them; -1: none yet */
+	int request_fd; /* -1: the server cannot ask for the device back */
 	bool msix_enabled;
 	bool adopting;     /* a mapping to undo may never have been made */
 	uint32_t dma_maps; /* in force */

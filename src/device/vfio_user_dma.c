@@ -93,7 +93,7 @@ int hf_vfu_dma_map(struct hf_vfio_user *vu, const struct hf_dma_mapping *map,
 		return 0;
 	}
 	hf_vfu_memory_remove(&vu->conn, map->iova);
-	if ((rc == -EINVAL && vu->dma_maps > 0) || rc == -ENOSPC) {
+	if ((rc == -EINVAL || rc == -ENOSPC) && vu->dma_maps > 0) {
 		return at_limit(vu, rc, map, err);
 	}
 	return rc;

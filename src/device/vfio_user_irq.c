@@ -45,6 +45,10 @@ void hf_vfu_irq_fini(struct hf_vfio_user *vu)
 		free(vu->eventfds);
 		vu->eventfds = NULL;
 	}
+	if (vu->request_fd >= 0) {
+		close(vu->request_fd);
+		vu->request_fd = -1;
+	}
 }
 
 static int set_irqs(struct hf_vfio_user *vu, uint32_t flags, uint32_t start,
@@ -180,4 +184,41 @@ int hf_vfu_irq_repeat(struct hf_vfio_user *vu, struct hf_error *err)
 		first += count;
 	}
 	return wired > 0 ? write_msix_control(vu, true, err) : 0;
+}
+
+int hf_vfu_irq_request(struct hf_vfio_user *vu, struct hf_error *err)
+{
+	const struct vfu_irq_set set = {
+		.argsz = sizeof(set),
+		.flags =
+			VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		.index = VFIO_PCI_REQ_IRQ_INDEX,
+		.count = 1,
+	};
+	struct hf_vfu_call call = {
+		.command = VFU_DEVICE_SET_IRQS,
+		.request = &set,
+		.request_bytes = sizeof(set),
+		.fds = &vu->request_fd,
+		.fd_count = 1,
+	};
+
+	if (!vu->facts.has_request) {
+		return 0;
+	}
+	vu->request_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int rc = vu->request_fd < 0 ? -errno
+				    : hf_vfu_call(&vu->conn, &call, err);
+	if (rc == 0) {
+		rc = hf_vfu_conn_watch(&vu->conn, vu->request_fd, err);
+	} else if (vu->request_fd >= 0 && !hf_vfu_conn_lost(&vu->conn)) {
+		/* It has the index, but nothing behind it. */
+		close(vu->request_fd);
+		vu->request_fd = -1;
+		rc = 0;
+	} else if (vu->request_fd < 0) {
+		return hf_error_set(err, rc, "%s: no descriptor: %s",
+				    vu->dev.id, strerror(-rc));
+	}
+	return rc;
 }

@@ -19,3 +19,7 @@ void hf_vfu_irq_unmap_all(struct hf_vfio_user *vu);
 /* Hands all descriptors that there are to the server once more. */
 HF_MUST_CHECK int hf_vfu_irq_repeat(struct hf_vfio_user *vu,
 				    struct hf_error *err);
+
+/* Lets the server ask for the device back, if it can: vu->request_fd. */
+HF_MUST_CHECK int hf_vfu_irq_request(struct hf_vfio_user *vu,
+				     struct hf_error *err);

@@ -133,6 +133,7 @@ static int get_device_info(struct hf_vfio_user *vu, struct hf_error *err)
 				    vu->dev.id, info.flags, info.num_regions,
 				    info.num_irqs);
 	}
+	vu->facts.has_request = info.num_irqs > VFIO_PCI_REQ_IRQ_INDEX;
 	vu->facts.can_reset = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
 	return 0;
 }

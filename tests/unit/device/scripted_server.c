@@ -68,6 +68,8 @@ void scripted_server_init(struct scripted_server *server)
 	server->vectors = SCRIPT_VECTORS;
 	server->max_maps = 64;
 	server->max_maps_errno = EINVAL;
+	server->has_request = true;
+	server->request_fd = -1;
 	server->conn = -1;
 	server->bar0 = -1;
 	prepare_config(server->config);
@@ -290,6 +292,11 @@ static void on_set_irqs(struct scripted_server *server,
 	struct vfu_irq_set set;
 
 	memcpy(&set, payload, sizeof(set));
+	if (set.index == VFIO_PCI_REQ_IRQ_INDEX && set.count == 1 &&
+	    fd_count == 1 && server->has_request) {
+		server->request_fd = dup(fds[0]);
+		return;
+	}
 	if (set.argsz != sizeof(set) || set.index != VFIO_PCI_MSIX_IRQ_INDEX ||
 	    !hf_range_within(set.start, set.count, SCRIPT_VECTORS)) {
 		fail_with(reply, EINVAL);
@@ -547,6 +554,9 @@ void scripted_server_stop(struct scripted_server *server)
 		server->conn = -1;
 	}
 	drop_irqs(server);
+	if (server->request_fd >= 0) {
+		close(server->request_fd);
+	}
 	for (uint32_t i = 0; i < server->map_count; i++) {
 		close(server->map_fds[i]);
 	}

@@ -44,6 +44,7 @@ struct scripted_server {
 	uint64_t bar0_file_bytes;
 	uint32_t device_flags;
 	uint32_t vectors;
+	bool has_request; /* may ask for the device back */
 	uint32_t max_maps;
 	uint32_t max_maps_errno;
 	uint32_t region_argsz; /* claimed; 0: the truth */
@@ -66,6 +67,7 @@ struct scripted_server {
 	int map_fds[SCRIPT_MAPS_MAX];
 	uint32_t map_count;
 	int irq_fds[SCRIPT_VECTORS];
+	int request_fd;
 	uint32_t irqs_most_at_once;
 	/* The last reply that the client sent to us. */
 	struct vfu_header answer;

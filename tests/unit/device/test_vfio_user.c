@@ -249,7 +249,8 @@ static void many_vectors_take_few_messages(void **state)
 			f->dev->ops->irq_map(f->dev, i, 0, &fd, &f->err), 0);
 	}
 
-	assert_int_equal(vfu_count(f, VFU_DEVICE_SET_IRQS), 4);
+	/* One of them is for the request to give the device back. */
+	assert_int_equal(vfu_count(f, VFU_DEVICE_SET_IRQS), 5);
 	assert_int_equal(f->server.irqs_most_at_once, 8);
 	assert_int_equal(vfu_messages(f) - before, 5);
 	assert_int_equal(
@@ -268,7 +269,7 @@ static void one_descriptor_a_message_where_the_server_says_no_more(void **state)
 	assert_int_equal(f->dev->ops->irq_map(f->dev, 1, 0, &fd, &f->err), 0);
 
 	assert_int_equal(f->server.irqs_most_at_once, 1);
-	assert_int_equal(vfu_count(f, VFU_DEVICE_SET_IRQS), 2);
+	assert_int_equal(vfu_count(f, VFU_DEVICE_SET_IRQS), 3);
 }
 
 static void interrupts_can_be_given_back(void **state)
@@ -297,8 +298,8 @@ static void opening_and_queues_cost_a_bounded_number_of_messages(void **state)
 	int fd;
 
 	vfu_opened(f);
-	assert_true(vfu_messages(f) <= 6);
-	assert_int_equal(vfu_inspect_number(f, "round_trips_to_open"), 6);
+	assert_true(vfu_messages(f) <= 7);
+	assert_int_equal(vfu_inspect_number(f, "round_trips_to_open"), 7);
 	for (uint32_t queue = 0; queue < 8; queue++) {
 		assert_int_equal(hf_dma_block_alloc(&f->dev->dma, 16 * PAGE,
 						    HF_DMA_OWNER_IO_QUEUE,
@@ -310,8 +311,8 @@ static void opening_and_queues_cost_a_bounded_number_of_messages(void **state)
 	}
 
 	/* One mapping, one SET_IRQS, one write of MSI-X Enable. */
-	assert_int_equal(vfu_messages(f), 9);
-	assert_int_equal(vfu_inspect_number(f, "round_trips"), 9);
+	assert_int_equal(vfu_messages(f), 10);
+	assert_int_equal(vfu_inspect_number(f, "round_trips"), 10);
 }
 
 static void memory_is_handed_over_by_descriptor(void **state)
@@ -466,6 +467,33 @@ static void unmapping_matches_exactly_what_was_mapped(void **state)
 	close(fd);
 }
 
+static bool asked_to_let_go(struct hf_device *dev)
+{
+	struct pollfd entry = {.fd = dev->ops->remove_request_fd(dev),
+			       .events = POLLIN};
+
+	return poll(&entry, 1, 0) == 1;
+}
+
+static void a_server_can_ask_for_the_device_back(void **state)
+{
+	struct vfu_fixture *f = *state;
+
+	vfu_opened(f);
+	assert_false(asked_to_let_go(f->dev));
+	assert_int_equal(eventfd_write(f->server.request_fd, 1), 0);
+	assert_true(asked_to_let_go(f->dev));
+}
+
+static void a_server_need_not_know_how_to_ask(void **state)
+{
+	struct vfu_fixture *f = *state;
+
+	f->server.has_request = false;
+	vfu_opened(f);
+	assert_false(asked_to_let_go(f->dev));
+}
+
 static void reset_is_a_message_where_the_server_has_it(void **state)
 {
 	struct vfu_fixture *f = *state;
@@ -593,6 +621,8 @@ int main(void)
 		TEST(private_memory_is_refused_unasked),
 		TEST(memory_of_half_pages_of_the_server_is_refused),
 		TEST(unmapping_matches_exactly_what_was_mapped),
+		TEST(a_server_can_ask_for_the_device_back),
+		TEST(a_server_need_not_know_how_to_ask),
 		TEST(reset_is_a_message_where_the_server_has_it),
 		TEST(reset_is_not_supported_where_it_has_not),
 		TEST(closing_stops_the_device_then_takes_its_memory),
