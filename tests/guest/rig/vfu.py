@@ -88,7 +88,8 @@ class VfuMachine(Machine):
                 '-device', device,
                 '-kernel', self.kernel.image, '-initrd', initramfs,
                 '-append', 'console=ttyS0 quiet loglevel=0 panic=-1 '
-                f'rig.nobind rig.hugepages=0 rig.kernel={self.kernel.kind} '
+                'rig.nobind rig.hugepages=0 iomem=relaxed '
+                f'rig.kernel={self.kernel.kind} '
                 f'{self.append}']
 
     def boot_and_kill(self, root, timeout_s, until):
