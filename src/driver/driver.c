@@ -4,12 +4,15 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include <nvme/types.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
@@ -179,6 +182,39 @@ static void take_hints(struct hf_driver *drv)
 			 __ATOMIC_RELAXED);
 }
 
+/*
+ * The system asks for the device and the user decides: it works until it is
+ * closed. Unless it is gone already, which a register tells.
+ */
+static void look_for_removal(struct hf_driver *drv)
+{
+	struct hf_event event = {.kind = HF_EVENT_REMOVE_REQUESTED};
+	struct hf_error gone;
+	uint32_t csts = 0;
+
+	if (drv->removal_told || drv->dev->ops->remove_request_fd == NULL) {
+		return;
+	}
+	struct pollfd pfd = {.fd = drv->dev->ops->remove_request_fd(drv->dev),
+			     .events = POLLIN};
+	if (poll(&pfd, 1, 0) != 1) {
+		return;
+	}
+	drv->removal_told = true;
+	if (hf_reg_read32(drv->dev, NVME_REG_CSTS, &csts) != 0 ||
+	    csts == UINT32_MAX) {
+		(void)!hf_error_set(&gone, -ENODEV, "%s: the device is gone",
+				    drv->dev->id);
+		hf_driver_fail(drv, &gone);
+		return;
+	}
+	snprintf(event.text, sizeof(event.text),
+		 "the system wants the device back: it is gone once it is "
+		 "closed");
+	hf_log_info(&drv->log, "%s: %s", drv->dev->id, event.text);
+	hf_event_ring_put(&drv->events, &event);
+}
+
 static void progress_made(struct hf_driver *drv)
 {
 	pthread_mutex_lock(&drv->progress_lock);
@@ -199,6 +235,9 @@ int hf_driver_process(struct hf_driver *drv)
 	if (__atomic_exchange_n(&drv->suspect, false, __ATOMIC_ACQUIRE) &&
 	    hf_driver_state(drv) == HF_DRIVER_READY) {
 		hf_bring_up_again(drv, "it completed what was never asked");
+	}
+	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
+		look_for_removal(drv);
 	}
 	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
 		hf_ioqueues_serve_wanted(drv);

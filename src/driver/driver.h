@@ -86,6 +86,7 @@ struct hf_driver {
 	uint64_t lies;    /* atomic: completions that were not believed */
 	bool suspect;     /* atomic: the device lied */
 	bool unstoppable; /* it may touch memory for as long as it has power */
+	bool removal_told;
 
 	int epoll_fd; /* what hf_driver_fd() gives */
 	int kick_fd;  /* eventfd: look at wanted, suspect, jobs */

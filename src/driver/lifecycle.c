@@ -111,6 +111,16 @@ static int add_to_epoll(struct hf_driver *drv, int fd, uint32_t events)
 	return epoll_ctl(drv->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* Readable once the system wants the device back, or has taken it. */
+static int watch_removal(struct hf_driver *drv)
+{
+	int fd = drv->dev->ops->remove_request_fd == NULL
+			 ? -1
+			 : drv->dev->ops->remove_request_fd(drv->dev);
+
+	return fd < 0 ? 0 : add_to_epoll(drv, fd, EPOLLIN | EPOLLET);
+}
+
 static int make_descriptors(struct hf_driver *drv, struct hf_error *err)
 {
 	drv->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -119,7 +129,8 @@ static int make_descriptors(struct hf_driver *drv, struct hf_error *err)
 		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (drv->epoll_fd < 0 || drv->kick_fd < 0 || drv->timer_fd < 0 ||
 	    add_to_epoll(drv, drv->kick_fd, EPOLLIN) != 0 ||
-	    add_to_epoll(drv, drv->timer_fd, EPOLLIN) != 0) {
+	    add_to_epoll(drv, drv->timer_fd, EPOLLIN) != 0 ||
+	    watch_removal(drv) != 0) {
 		return hf_error_set(err, -errno,
 				    "%s: no descriptors for the control side: "
 				    "%s",
