@@ -130,7 +130,7 @@ static bool parse_prob(struct hf_emu_fault *fault, const char *word,
 	    strspn(arg + 2, "0123456789") != len - 2) {
 		return false;
 	}
-	snprintf(digits, sizeof(digits), "%.6s%s", arg + 2, zeroes + len - 2);
+	snprintf(digits, sizeof(digits), "%.6s%s", arg + 2, zeroes + (len - 2));
 	if (!hf_word_number(digits, 999999, &ppm)) {
 		return false;
 	}
