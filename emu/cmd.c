@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "emu/cmd.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,7 @@ bool hf_emu_cmd_add_iov(struct hf_emu_cmd *cmd, void *base, uint64_t len_bytes)
 			return true;
 		}
 	}
+	assert(worker->iov_max > 0);
 	if (cmd->iov_count == worker->iov_max) {
 		struct iovec *more = realloc(
 			worker->iov, worker->iov_max * 2 * sizeof(*more));
