@@ -22,6 +22,7 @@
 #include <nvme/types.h>
 
 #include "device/vfio.h"
+#include "device/vfio_user.h"
 #include "raw_admin.h"
 
 /* What the child tells, beside descriptors. */
@@ -141,6 +142,15 @@ static struct told *let_one_die(void)
 	return told;
 }
 
+static int adopt(struct hf_device **dev, struct hf_fdset *set,
+		 const struct hf_device_options *options, struct hf_error *err)
+{
+	if (hf_fdset_find(set, "vfio-device") >= 0) {
+		return hf_vfio_adopt(dev, set, options, err);
+	}
+	return hf_vfio_user_adopt(dev, set, options, err);
+}
+
 static void successor_finds_the_answer_and_goes_on(void **state)
 {
 	struct told *told = let_one_die();
@@ -154,7 +164,7 @@ static void successor_finds_the_answer_and_goes_on(void **state)
 
 	(void)state;
 	hf_device_options_init(&options);
-	if (hf_vfio_adopt(&dev, &told->set, &options, &err) != 0) {
+	if (adopt(&dev, &told->set, &options, &err) != 0) {
 		fail_msg("%s", err.message);
 	}
 	assert_int_equal(hf_reg_read32(dev, NVME_REG_CC, &cc), 0);
