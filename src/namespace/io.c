@@ -11,11 +11,6 @@
 #include "base/checked.h"
 #include "namespace/split.h"
 
-static struct hf_io_state *state_of(struct hf_io *io)
-{
-	return (struct hf_io_state *)(void *)io->private_;
-}
-
 static struct hf_io *io_of(struct hf_waiter *waiter)
 {
 	return hf_container_of(waiter, struct hf_io, private_);
@@ -141,7 +136,7 @@ int hf_io_check(const struct hf_io *io)
 
 static void finish(struct hf_io *io)
 {
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 	struct hf_qpair *qp = state->qp;
 	uint16_t record = state->record;
 	int result = __atomic_load_n(&state->first_error, __ATOMIC_RELAXED);
@@ -155,9 +150,9 @@ static void finish(struct hf_io *io)
 	}
 }
 
-static void note_error(struct hf_io *io, int result)
+void hf_io_note_error(struct hf_io *io, int result)
 {
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 	int none = 0;
 
 	if (result != 0 &&
@@ -172,29 +167,39 @@ static void note_error(struct hf_io *io, int result)
 /* One part less under way, or no more to be issued. */
 static void drop_part(struct hf_io *io)
 {
-	if (__atomic_sub_fetch(&state_of(io)->parts, 1, __ATOMIC_ACQ_REL) ==
-	    0) {
+	if (__atomic_sub_fetch(&hf_io_state_of(io)->parts, 1,
+			       __ATOMIC_ACQ_REL) == 0) {
 		finish(io);
 	}
 }
 
-static void part_done(void *ctx, const struct hf_completion *how)
+void hf_io_part_done(void *ctx, const struct hf_completion *how)
 {
 	struct hf_io *io = ctx;
 
-	if (io->op == HF_OP_PASSTHROUGH) {
+	if (io->op == HF_OP_PASSTHROUGH && io->command != NULL) {
 		io->command->result = how->dw0;
 		io->command->result_hi = how->dw1;
 	}
-	note_error(io, how->result);
+	hf_io_note_error(io, how->result);
 	drop_part(io);
+}
+
+void hf_io_lost_part_done(void *ctx, const struct hf_completion *how)
+{
+	struct hf_completion lost = *how;
+
+	if (lost.result == 0) {
+		lost.result = -EOWNERDEAD;
+	}
+	hf_io_part_done(ctx, &lost);
 }
 
 /* Recorded before the first of several parts is issued, so that it comes back
  * as one I/O whatever happens to this process. */
 static int take_record(struct hf_io *io, struct hf_qpair *qp)
 {
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 	uint16_t number = hf_qpair_record_take(qp);
 
 	if (number == HF_LEDGER_NONE) {
@@ -203,9 +208,11 @@ static int take_record(struct hf_io *io, struct hf_qpair *qp)
 	struct hf_ledger_record *record = &qp->view.records[number];
 	record->cookie = io->cookie;
 	record->lba = io->lba;
-	record->blocks = io->blocks;
+	record->blocks =
+		io->op == HF_OP_DEALLOCATE ? io->range_count : io->blocks;
 	record->issued_blocks = 0;
-	record->vaddr = (uintptr_t)io->buf;
+	record->iova = io->buf != NULL ? hf_iova_lookup(qp->map, io->buf)
+				       : HF_IOVA_NONE;
 	record->nsid = io->ns->nsid;
 	record->result = 0;
 	record->op = (uint8_t)io->op;
@@ -218,7 +225,7 @@ static int take_record(struct hf_io *io, struct hf_qpair *qp)
 /* Issues parts until all are, or there is no room. Locked. */
 static int issue_parts(struct hf_io *io, struct hf_qpair *qp)
 {
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 	struct hf_split split;
 
 	while (!hf_split_is_done(io, state)) {
@@ -228,7 +235,7 @@ static int issue_parts(struct hf_io *io, struct hf_qpair *qp)
 			return -EAGAIN;
 		}
 		split.request.record = state->record;
-		split.request.done = part_done;
+		split.request.done = hf_io_part_done;
 		split.request.ctx = io;
 		__atomic_add_fetch(&state->parts, 1, __ATOMIC_RELAXED);
 		int rc = hf_qpair_put(qp, &split.request);
@@ -240,7 +247,9 @@ static int issue_parts(struct hf_io *io, struct hf_qpair *qp)
 		hf_split_advance(state, &split);
 		if (state->record != HF_LEDGER_NONE) {
 			qp->view.records[state->record].issued_blocks =
-				state->issued_blocks;
+				io->op == HF_OP_DEALLOCATE
+					? state->range
+					: state->issued_blocks;
 		}
 	}
 	/* Cannot be the last: what was just put has not been rung. */
@@ -252,7 +261,7 @@ static int resume(struct hf_waiter *waiter, struct hf_qpair *qp)
 {
 	struct hf_io *io = io_of(waiter);
 
-	state_of(io)->qp = qp;
+	hf_io_state_of(io)->qp = qp;
 	return issue_parts(io, qp);
 }
 
@@ -260,13 +269,13 @@ static void cancel(struct hf_waiter *waiter, int result)
 {
 	struct hf_io *io = io_of(waiter);
 
-	note_error(io, result);
+	hf_io_note_error(io, result);
 	drop_part(io);
 }
 
-static void begin(struct hf_io *io)
+void hf_io_begin(struct hf_io *io)
 {
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 
 	state->waiter.resume = resume;
 	state->waiter.cancel = cancel;
@@ -280,7 +289,7 @@ static void begin(struct hf_io *io)
 	state->first_error = 0;
 	state->record = HF_LEDGER_NONE;
 	state->begun = false;
-	if (io->op == HF_OP_PASSTHROUGH) {
+	if (io->op == HF_OP_PASSTHROUGH && io->command != NULL) {
 		state->single.iov_base = io->command->data;
 		state->single.iov_len = io->command->data_len_bytes;
 	}
@@ -290,12 +299,12 @@ static void begin(struct hf_io *io)
 static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 {
 	bool may_wait = (io->flags & HF_IO_NOWAIT) == 0;
-	struct hf_io_state *state = state_of(io);
+	struct hf_io_state *state = hf_io_state_of(io);
 
 	if (qp->state == HF_QPAIR_DEAD) {
 		return -ENODEV;
 	}
-	begin(io);
+	hf_io_begin(io);
 	state->qp = qp;
 	/* Whoever came before goes first. */
 	bool in_line =
@@ -348,8 +357,8 @@ static int park_one(struct hf_issuer *issuer, struct hf_io *io)
 	if (rc != 0) {
 		return rc;
 	}
-	begin(io);
-	rc = hf_issuer_park(issuer, &state_of(io)->waiter);
+	hf_io_begin(io);
+	rc = hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
 	return rc;
 }
 

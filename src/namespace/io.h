@@ -34,5 +34,19 @@ static_assert(sizeof(struct hf_io_state) <=
 int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
 		 uint32_t count);
 
+static inline struct hf_io_state *hf_io_state_of(struct hf_io *io)
+{
+	return (struct hf_io_state *)(void *)io->private_;
+}
+
+/* Sets up the state of an I/O of which nothing is issued yet. */
+void hf_io_begin(struct hf_io *io);
+/* A command of an I/O has ended; the second for one whose data cannot be
+ * reached any more. @ctx is the hf_io. */
+void hf_io_part_done(void *ctx, const struct hf_completion *how);
+void hf_io_lost_part_done(void *ctx, const struct hf_completion *how);
+/* The first one counts; 0 is none. */
+void hf_io_note_error(struct hf_io *io, int result);
+
 /* What hf_submit() would refuse it with, or 0. */
 int hf_io_check(const struct hf_io *io);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -171,11 +172,17 @@ int hf_qpair_create(struct hf_qpair **out, const struct hf_qpair_config *config,
 	return 0;
 }
 
+void hf_qpair_wake(struct hf_qpair *qp)
+{
+	(void)!eventfd_write(qp->eventfd, 1);
+}
+
 void hf_qpair_leave(struct hf_qpair *qp)
 {
 	if (qp == NULL) {
 		return;
 	}
+	free(qp->records_attached);
 	hf_pending_fini(&qp->pending);
 	pthread_mutex_destroy(&qp->lock);
 	free(qp);
@@ -191,9 +198,7 @@ void hf_qpair_destroy(struct hf_qpair *qp)
 	__atomic_store_n(&qp->view.queue->state, HF_QUEUE_FREE,
 			 __ATOMIC_RELEASE);
 	hf_dma_block_free(&qp->dev->dma, &qp->block);
-	hf_pending_fini(&qp->pending);
-	pthread_mutex_destroy(&qp->lock);
-	free(qp);
+	hf_qpair_leave(qp);
 }
 
 void hf_qpair_reset(struct hf_qpair *qp)
@@ -251,10 +256,6 @@ static void fill_slot(struct hf_qpair *qp, uint16_t number,
 		slot->sqe.prp2 = htole64(prps->prp2);
 	}
 	slot->cookie = request->cookie;
-	slot->vaddr = request->data.len_bytes != 0
-			      ? (uintptr_t)request->data.iov->iov_base +
-					request->data.offset
-			      : 0;
 	slot->len_bytes = request->data.len_bytes;
 	slot->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
 	slot->timeout_ticks = request->timeout_ticks;

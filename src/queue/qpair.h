@@ -80,6 +80,7 @@ struct hf_qpair {
 	struct hf_device *dev;
 	struct hf_dma_block block;
 	struct hf_qpair_hooks hooks;
+	uint8_t *records_attached; /* restored: who has an owner again */
 	uint16_t claimed; /* completed commands that were attached to since */
 	uint64_t submitted;
 	uint64_t completed;
@@ -156,6 +157,9 @@ void hf_qpair_resume_service(struct hf_qpair *qp);
  * the next reap where it has completed already. Locked. */
 void hf_qpair_claim(struct hf_qpair *qp, uint16_t slot, hf_request_done *done,
 		    void *ctx, const struct hf_data *data);
+
+/* Makes whoever waits for the queue's interrupt look at it. */
+void hf_qpair_wake(struct hf_qpair *qp);
 
 /* Frees the tables, and leaves memory and ledger to a successor. */
 void hf_qpair_leave(struct hf_qpair *qp);

@@ -239,8 +239,10 @@ static int adopt_tables(struct hf_qpair *qp,
 	const struct hf_ledger_queue *queue = qp->view.queue;
 	uint8_t *owned = calloc(HF_MAX(queue->page_count, 1u), 1);
 
-	if (owned == NULL || hf_pending_attach(&qp->pending, qp->view.slots,
-					       queue->slot_count) != 0) {
+	qp->records_attached = calloc(queue->record_count, 1);
+	if (owned == NULL || qp->records_attached == NULL ||
+	    hf_pending_attach(&qp->pending, qp->view.slots,
+			      queue->slot_count) != 0) {
 		free(owned);
 		return hf_error_set(err, -ENOMEM, "%s: no memory for queue %u",
 				    qp->dev->id, qp->qid);
@@ -324,6 +326,24 @@ static int by_position(const void *a, const void *b)
 	return distance < 0 ? -1 : distance > 0;
 }
 
+/* A part is in its slot before the record says that it was issued. */
+static void count_as_issued(struct hf_qpair *qp,
+			    const struct hf_ledger_slot *slot)
+{
+	uint64_t lba = (uint64_t)le32toh(slot->sqe.cdw11) << 32 |
+		       le32toh(slot->sqe.cdw10);
+	uint64_t end = lba + (le32toh(slot->sqe.cdw12) & 0xffff) + 1;
+
+	if (slot->record == HF_LEDGER_NONE || slot->len_bytes == 0) {
+		return;
+	}
+	struct hf_ledger_record *record = &qp->view.records[slot->record];
+	if (end > record->lba && end - record->lba <= record->blocks &&
+	    end - record->lba > record->issued_blocks) {
+		record->issued_blocks = end - record->lba;
+	}
+}
+
 /*
  * Never sent for certain: the tail was not recorded behind them, and it is
  * recorded before it is rung. They go out now, in the order they were put.
@@ -348,6 +368,7 @@ static void send_again(struct hf_qpair *qp)
 		qsort((void *)unsent, count, sizeof(*unsent), by_position);
 	}
 	for (uint32_t i = 0; i < count; i++) {
+		count_as_issued(qp, unsent[i]);
 		unsent[i]->position = qp->sq.count;
 		hf_sq_push(&qp->sq, &unsent[i]->sqe);
 	}

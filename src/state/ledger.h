@@ -48,7 +48,6 @@ enum hf_slot_flags {
 struct hf_ledger_slot {
 	struct nvme_sqe sqe;
 	uint64_t cookie;
-	uint64_t vaddr; /* of the data, in the owner's address space */
 	uint32_t len_bytes;
 	uint32_t tick; /* the driver's coarse clock at submission */
 	uint32_t dw0;
@@ -65,7 +64,7 @@ struct hf_ledger_slot {
 	uint8_t op;             /* enum hf_op of the caller */
 	uint32_t position;      /* ring index of the entry */
 	uint32_t timeout_ticks; /* 0: never due */
-	uint64_t reserved;
+	uint64_t reserved[2];
 };
 static_assert(sizeof(struct hf_ledger_slot) == 128, "layout is kept");
 
@@ -79,7 +78,7 @@ struct hf_ledger_record {
 	uint64_t lba;
 	uint64_t blocks;
 	uint64_t issued_blocks; /* parts up to here have a slot, or had */
-	uint64_t vaddr;
+	uint64_t iova; /* of the data, HF_IOVA_NONE where it has none */
 	uint32_t nsid;
 	int32_t result; /* of the first part that failed */
 	uint8_t in_use;
@@ -151,11 +150,17 @@ struct hf_ledger_header {
 	uint32_t bounce;
 	uint32_t version_register;
 	uint64_t capabilities;
-	uint64_t
-		filler_count; /* commands issued by a successor, not a caller */
+	uint64_t fillers;  /* commands that a successor issued for itself */
+	uint32_t restores; /* how many successors there were */
+	uint32_t has_identify_nvm;
 	char device_id[128];
-	uint8_t identify[4096]; /* Identify Controller */
-	uint8_t reserved[3880];
+	uint8_t identify[4096];   /* Identify Controller */
+	uint8_t identify_nvm[64]; /* its NVM command set part, the front */
+	struct {
+		uint32_t came; /* its log page has not been read */
+		uint32_t dw0;
+	} aers[HF_LEDGER_AERS]; /* asynchronous events not yet handled */
+	uint8_t reserved[3744];
 	struct hf_ledger_namespace namespaces[HF_LEDGER_NAMESPACES_MAX];
 };
 

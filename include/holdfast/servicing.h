@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The device lives on when the driver does not: saving, leaving, taking over.
+ * How descriptors travel between processes is in keeper.h. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/api.h"
+#include "holdfast/device.h"
+#include "holdfast/driver.h"
+#include "holdfast/error.h"
+#include "holdfast/io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Everything that a successor needs from this process: descriptors by name and
+ * a few facts. */
+struct hf_carry;
+
+/**
+ * hf_driver_save() - stop at a point that a successor can go on from
+ * @drv: a driver that is ready
+ * @bytes: receives the saved state, a Protocol Buffers message, for free()
+ * @len_bytes: receives its length
+ * @err: why it cannot be saved; may be NULL
+ *
+ * Nothing is drained: commands stay under way, and their completions are the
+ * successor's. I/O that waits its turn and was not begun ends with -ECANCELED
+ * in here. Afterwards only hf_driver_carry(), hf_driver_leave(),
+ * hf_driver_resume() and hf_driver_close() may be called.
+ *
+ * Context: control path; no other thread may be inside a call.
+ * Return: 0; -EPERM when keeping the controller alive is switched off; -EBUSY
+ * while it is not ready; -ENOTSUP for a device that cannot outlive the
+ * process; -ENOMEM. On failure the driver runs on.
+ */
+HF_API HF_MUST_CHECK int hf_driver_save(struct hf_driver *drv, uint8_t **bytes,
+					size_t *len_bytes,
+					struct hf_error *err);
+
+/**
+ * hf_driver_resume() - go on after all
+ * @drv: a driver that was saved, and whose successor did not come
+ * @err: what went wrong; may be NULL
+ *
+ * Context: control path.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_driver_resume(struct hf_driver *drv,
+					  struct hf_error *err);
+
+/**
+ * hf_driver_leave() - let go of a saved driver's device, and leave it running
+ * @drv: a driver that was saved; gone afterwards
+ *
+ * The controller stays enabled for as long as somebody else holds the
+ * descriptors: a successor, or a keeper. I/O that is under way is not called
+ * back here any more.
+ *
+ * Context: control path.
+ */
+HF_API void hf_driver_leave(struct hf_driver *drv);
+
+/**
+ * hf_driver_set_keepalive() - may the controller outlive this driver?
+ * @drv: the driver
+ * @allowed: false makes hf_driver_save() refuse
+ *
+ * Context: any thread; never blocks.
+ */
+HF_API void hf_driver_set_keepalive(struct hf_driver *drv, bool allowed);
+
+/**
+ * hf_driver_carry() - what a successor, or a keeper, must hold
+ * @drv: a driver that is ready, or saved
+ * @carry: receives the set, for hf_carry_free()
+ * @err: what went wrong; may be NULL
+ *
+ * The descriptors stay the driver's; the set refers to them.
+ *
+ * Context: control path.
+ * Return: 0; -ENOTSUP for a device that cannot outlive the process; another
+ * negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_driver_carry(struct hf_driver *drv,
+					 struct hf_carry **carry,
+					 struct hf_error *err);
+
+/**
+ * hf_carry_free() - forget a set
+ * @carry: NULL is allowed; descriptors that were received are closed
+ *
+ * Context: any thread.
+ */
+HF_API void hf_carry_free(struct hf_carry *carry);
+
+/**
+ * hf_carry_send() - send a set over a connected UNIX socket
+ * @carry: the set
+ * @socket: SOCK_SEQPACKET
+ * @err: what went wrong; may be NULL
+ *
+ * Context: blocks while the other side does not read, for five seconds at
+ * most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_send(const struct hf_carry *carry, int socket,
+				       struct hf_error *err);
+
+/**
+ * hf_carry_receive() - receive a set
+ * @carry: receives the set and its descriptors, for hf_carry_free()
+ * @socket: SOCK_SEQPACKET
+ * @timeout_ms: at most so long
+ * @err: what went wrong; may be NULL
+ *
+ * The sender is not trusted: names, counts and texts are checked.
+ *
+ * Context: blocks.
+ * Return: 0, -ETIMEDOUT, -EPROTO, another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_receive(struct hf_carry **carry, int socket,
+					  uint32_t timeout_ms,
+					  struct hf_error *err);
+
+/**
+ * hf_device_adopt() - a device out of the descriptors of its last owner
+ * @device: receives the device
+ * @carry: what the owner left; its descriptors are taken out of it
+ * @options: NULL for the defaults
+ * @err: what is missing, wrong, or still in use; may be NULL
+ *
+ * The owner must be dead, or have left. Nothing is done to the controller.
+ *
+ * Context: control path; blocks for the other side of a vfio-user socket.
+ * Return: 0; -EBUSY while the owner lives; another negative errno.
+ */
+HF_API HF_MUST_CHECK int
+hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
+		const struct hf_device_options *options, struct hf_error *err);
+
+/**
+ * hf_driver_restore() - go on where the last owner of a device stopped
+ * @drv: receives the driver, ready
+ * @device: from hf_device_adopt(); taken over on success
+ * @bytes: what hf_driver_save() gave; NULL after a crash, or when it is not at
+ *         hand: the same message is made from the ledger then
+ * @len_bytes: its length
+ * @options: NULL for the defaults; queue sizes, number of queues, bouncing are
+ *           as they were
+ * @err: why not; may be NULL
+ *
+ * The controller must be ready and the same one, its memory all there, the
+ * state such as a driver can have left; else nothing is changed, and
+ * hf_device_clear() makes a fresh start possible. No admin command is issued.
+ * Namespaces that were open are known and free to be opened again.
+ *
+ * Context: control path; blocks for register accesses.
+ * Return: 0; -EBUSY while another process drives the device; -ENODEV when the
+ * controller is gone, not ready, or another; -EINVAL, -EPROTONOSUPPORT for a
+ * state that cannot be used; another negative errno.
+ */
+HF_API HF_MUST_CHECK int
+hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
+		  const uint8_t *bytes, size_t len_bytes,
+		  const struct hf_driver_options *options,
+		  struct hf_error *err);
+
+/**
+ * hf_device_clear() - reset a device whose state is not to be used
+ * @device: from hf_device_adopt(); released in any case
+ * @err: what went wrong; may be NULL
+ *
+ * Context: control path; blocks, bounded by the controller's own time limit.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_device_clear(struct hf_device *device,
+					 struct hf_error *err);
+
+/**
+ * struct hf_inflight - an I/O of the predecessor's that has not been answered
+ * @cookie: the predecessor's name for it
+ * @op: what it does
+ * @nsid: namespace
+ * @lba: first block
+ * @blocks: number of blocks
+ * @buf: its data in this process, where it lies in hf_dma_alloc() memory or in
+ *       registered shared memory; NULL for memory that died with the process,
+ *       and for data that is being bounced
+ * @bounced: the data passes through holdfast's pages: a read needs a buffer of
+ *           the successor's to be copied to
+ * @completed: it has ended already
+ * @private_: where it is
+ */
+struct hf_inflight {
+	uint64_t cookie;
+	enum hf_op op;
+	uint32_t nsid;
+	uint64_t lba;
+	uint64_t blocks;
+	void *buf;
+	bool bounced;
+	bool completed;
+	uint32_t private_[2];
+};
+
+/**
+ * hf_inflight_next() - walk the I/O that is not attached to
+ * @drv: a restored driver
+ * @cursor: 0 at first; moves on
+ * @inflight: to fill
+ *
+ * Context: control path.
+ * Return: 1 when there was one, 0 at the end.
+ */
+HF_API int hf_inflight_next(struct hf_driver *drv, uint64_t *cursor,
+			    struct hf_inflight *inflight);
+
+/**
+ * hf_io_attach() - have the end of a predecessor's I/O
+ * @io: with ns, done and user set, and buf where one is needed; lent until
+ *      done is called, once. The rest is filled in.
+ * @inflight: from hf_inflight_next()
+ * @err: what does not fit; may be NULL
+ *
+ * What was never issued of a large I/O is issued now. A read into memory that
+ * died with its process ends with -EOWNERDEAD.
+ *
+ * Context: control path.
+ * Return: 0; -EINVAL for another namespace or a missing buffer; -EALREADY when
+ * it is attached to.
+ */
+HF_API HF_MUST_CHECK int hf_io_attach(struct hf_io *io,
+				      const struct hf_inflight *inflight,
+				      struct hf_error *err);
+
+/**
+ * hf_driver_drain_wait() - let the predecessor's I/O end, for those who cannot
+ * attach
+ * @drv: a restored driver
+ * @timeout_ms: at most so long
+ * @err: how many are left; may be NULL
+ *
+ * A barrier over all queues: nothing new is issued on any of them, also on
+ * those made meanwhile, until the last of the old ones has ended. Their
+ * results are dropped.
+ *
+ * Context: blocks; any thread but one of holdfast's own.
+ * Return: 0 or -ETIMEDOUT; the barrier stands until they have ended.
+ */
+HF_API HF_MUST_CHECK int hf_driver_drain_wait(struct hf_driver *drv,
+					      uint32_t timeout_ms,
+					      struct hf_error *err);
+
+/**
+ * hf_dma_next() - walk the hf_dma_alloc() memory that a predecessor left
+ * @drv: a restored driver
+ * @cursor: 0 at first; moves on
+ * @memory: receives the memory as this process sees it
+ * @len_bytes: receives its length
+ *
+ * In the order of allocation slots; it is the successor's from now on.
+ *
+ * Context: control path.
+ * Return: 1 when there was one, 0 at the end.
+ */
+HF_API int hf_dma_next(struct hf_driver *drv, uint32_t *cursor, void **memory,
+		       uint64_t *len_bytes);
+
+#ifdef __cplusplus
+}
+#endif
