@@ -107,7 +107,7 @@ static void a_bad_version_ends_the_connection(void **state)
 		{0,
 		 "{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":"
 		 "{\"a\":1}}}}}}}}}",
-		 59, EINVAL},
+		 56, EINVAL},
 	};
 	static const char huge[8000];
 	struct fixture *f = *state;
