@@ -122,7 +122,8 @@ def built(path):
     return path
 
 
-GUEST_PROGRAMS = ['test-interrupts', 'test-remove-request', 'busy']
+GUEST_PROGRAMS = ['test-interrupts', 'test-remove-request',
+                  'test-vfio-refusals', 'busy']
 
 
 def vfu_suite(name, script, options=(), change=None, programs=(),

@@ -65,6 +65,7 @@ for path in $paths; do
 	done
 	check "$path: DMA outside mapped memory is refused" \
 		env HOLDFAST_TEST_IOMMU=1 test-any-port
+	check "$path: refusals, and descriptors of others" test-vfio-refusals
 	[ -e /etc/driver ] || continue
 	check "$path: interrupts reach their CPU" test-interrupts
 	check_function "$path: killed and restarted" \
