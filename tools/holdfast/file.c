@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "interrupted.h"
+
 int file_read_full(int fd, void *bytes, uint64_t len_bytes, uint64_t *got)
 {
 	uint8_t *at = bytes;
@@ -22,7 +24,7 @@ int file_read_full(int fd, void *bytes, uint64_t len_bytes, uint64_t *got)
 			break;
 		}
 		if (part < 0) {
-			if (errno == EINTR) {
+			if (errno == EINTR && !interrupted()) {
 				continue;
 			}
 			return errno;
@@ -40,7 +42,7 @@ int file_write_all(int fd, const void *bytes, uint64_t len_bytes)
 		ssize_t part = write(fd, at, len_bytes);
 
 		if (part < 0) {
-			if (errno == EINTR) {
+			if (errno == EINTR && !interrupted()) {
 				continue;
 			}
 			return errno;

@@ -10,3 +10,6 @@ void help_table(void);
 
 /* The completion file for bash. */
 void help_completion(void);
+
+/* The manual page's sections on options and verbs. */
+void help_man(void);

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* From now on the signals end nothing; a second one ends the process. */
+/* From now on the signals end nothing; the third ends the process. */
 void interrupted_catch(void);
 
 bool interrupted(void);

@@ -13,6 +13,7 @@
 struct help_options {
 	bool table;
 	bool completion;
+	bool man;
 };
 
 static const struct args_option help_option_table[] = {
@@ -20,6 +21,10 @@ static const struct args_option help_option_table[] = {
 	 .kind = ARGS_SWITCH,
 	 .help = "print the completion file for bash",
 	 .offset = offsetof(struct help_options, completion)},
+	{.name = "man",
+	 .kind = ARGS_SWITCH,
+	 .help = "print what the manual page says of the verbs",
+	 .offset = offsetof(struct help_options, man)},
 	{.name = "table",
 	 .kind = ARGS_SWITCH,
 	 .help = "print every verb and option, one a line",
@@ -36,6 +41,10 @@ static int help_run(struct args *args)
 	}
 	if (opt.table) {
 		help_table();
+		return CLI_OK;
+	}
+	if (opt.man) {
+		help_man();
 		return CLI_OK;
 	}
 	if (opt.completion) {
