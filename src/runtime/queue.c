@@ -117,6 +117,21 @@ static void stop_thread(struct hf_queue *queue)
 	queue->has_thread = false;
 }
 
+/* Callers that sleep look anew at who is to reap for them. */
+static void wake_followers(struct hf_queue *queue)
+{
+	const struct hf_qpair *qp = hf_issuer_qpair(queue->issuer);
+
+	if (qp != NULL) {
+		struct hf_waitpoint *point =
+			&queue->drv->runtime->points[qp->qid - 1];
+
+		pthread_mutex_lock(&point->lock);
+		pthread_cond_broadcast(&point->moved);
+		pthread_mutex_unlock(&point->lock);
+	}
+}
+
 int hf_runtime_queue_mode(struct hf_queue *queue, enum hf_queue_mode mode)
 {
 	int rc = 0;
@@ -136,6 +151,7 @@ int hf_runtime_queue_mode(struct hf_queue *queue, enum hf_queue_mode mode)
 		__atomic_store_n(&queue->mode, mode, __ATOMIC_RELEASE);
 		/* What completed under the old mode is looked at again. */
 		(void)!eventfd_write(queue->again_fd, 1);
+		wake_followers(queue);
 	}
 	pthread_mutex_unlock(&queue->lock);
 	return rc;
@@ -149,6 +165,9 @@ void hf_runtime_queue_close(struct hf_queue *queue)
 	if (queue->has_thread) {
 		stop_thread(queue);
 	}
+	/* Nobody reaps by itself any more: blocking callers have to. */
+	__atomic_store_n(&queue->mode, HF_POLL, __ATOMIC_RELEASE);
+	wake_followers(queue);
 	hf_issuer_tell(queue->issuer, NULL, NULL);
 	close_fds(queue);
 	pthread_mutex_lock(&queue->lock);
