@@ -187,11 +187,14 @@ static int step_pick(struct hf_driver *drv, struct hf_job *job,
 {
 	(void)err;
 	job->cursor = 0;
-	for (job->number = 0; job->number < HF_AER_MAX; job->number++) {
+	/* In turn: a request whose events never end is one of several. */
+	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
+		job->number = (drv->aer_turn + i) % HF_AER_MAX;
 		if (drv->aers[job->number].came) {
 			return 0;
 		}
 	}
+	job->number = HF_AER_MAX;
 	return 0;
 }
 
@@ -259,16 +262,20 @@ static int step_rearm(struct hf_driver *drv, struct hf_job *job,
 		job->saved++;
 		return HF_STEP_RESTART;
 	}
-	job->saved = 0;
+	drv->aer_turn = (job->number + 1) % HF_AER_MAX;
 	aer->came = false;
 	ask(drv, aer);
-	return HF_STEP_RESTART;
+	return 0;
 }
 
 static void aer_finished(struct hf_driver *drv, struct hf_job *job)
 {
-	(void)job;
 	drv->aer_job_queued = false;
+	if (job->result != 0) {
+		return; /* no control work is done any more */
+	}
+	/* The next one goes behind other work: a flood of events delays it,
+	 * and does not keep it away. */
 	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
 		if (drv->aers[i].came) {
 			queue_aer_job(drv);

@@ -75,6 +75,7 @@ struct hf_driver {
 	struct hf_list namespaces; /* of struct hf_namespace */
 	struct hf_aer aers[HF_AER_MAX];
 	uint32_t aer_count;
+	uint32_t aer_turn; /* whose event is looked at first */
 	bool aer_job_queued;
 	struct hf_job aer_job;
 	struct hf_event_ring events;
