@@ -97,15 +97,15 @@ static void finish_job(struct hf_driver *drv, struct hf_job *job)
 	}
 }
 
-static void cancel_jobs(struct hf_driver *drv)
+void hf_driver_cancel_jobs(struct hf_driver *drv, int result, const char *why)
 {
 	struct hf_list *link;
 
 	while ((link = hf_list_pop_front(&drv->jobs)) != NULL) {
 		struct hf_job *job = hf_container_of(link, struct hf_job, link);
 
-		job->result = hf_error_set(&job->error, -ENODEV, "%s: %s",
-					   drv->dev->id, drv->failure.message);
+		job->result = hf_error_set(&job->error, result, "%s: %s",
+					   drv->dev->id, why);
 		finish_job(drv, job);
 	}
 }
@@ -121,7 +121,7 @@ void hf_driver_fail(struct hf_driver *drv, const struct hf_error *why)
 	hf_lifecycle_stop_and_end(drv, -ENODEV);
 	memcpy(event.text, why->message, sizeof(event.text) - 1);
 	hf_event_ring_put(&drv->events, &event);
-	cancel_jobs(drv);
+	hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
 }
 
 static void run_jobs(struct hf_driver *drv)
@@ -244,7 +244,7 @@ int hf_driver_process(struct hf_driver *drv)
 	}
 	run_jobs(drv);
 	if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
-		cancel_jobs(drv);
+		hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
 	}
 	arm_timer(drv);
 	bool failed = hf_driver_state(drv) == HF_DRIVER_FAILED;

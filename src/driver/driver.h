@@ -116,6 +116,9 @@ void hf_driver_queue_job(struct hf_driver *drv, struct hf_job *job);
 /* The same with the control lock held. */
 void hf_driver_queue_job_locked(struct hf_driver *drv, struct hf_job *job);
 
+/* Ends every job that is in line. Control lock held. */
+void hf_driver_cancel_jobs(struct hf_driver *drv, int result, const char *why);
+
 /**
  * hf_control_wait() - block until control work has come to a point
  * @drv: the driver

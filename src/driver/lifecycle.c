@@ -325,6 +325,7 @@ int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err)
 		hf_driver_set_state(drv, HF_DRIVER_CLOSING);
 		hf_driver_fence(drv, HF_QPAIR_DEAD);
 		hf_lifecycle_stop_and_end(drv, -ECANCELED);
+		hf_driver_cancel_jobs(drv, -ECANCELED, "the driver is closed");
 	}
 	if (drv->unstoppable) {
 		rc = hf_error_set(
