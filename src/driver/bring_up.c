@@ -126,13 +126,32 @@ static int step_disable(struct hf_driver *drv, struct hf_job *job,
 	return overdue ? stop_by_force(drv, err) : hf_job_wait_register(job);
 }
 
+/* Does another thread still hand out completions that it took before? */
+static bool is_delivering(struct hf_driver *drv)
+{
+	bool delivering = false;
+
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		struct hf_qpair *qp = drv->io[i];
+
+		if (qp != NULL) {
+			hf_qpair_lock(qp);
+			delivering = delivering || qp->pending.in_use != 0;
+			hf_qpair_unlock(qp);
+		}
+	}
+	return delivering;
+}
+
 /* What was in flight when the controller was reset may have happened. */
 static int step_end_in_flight(struct hf_driver *drv, struct hf_job *job,
 			      struct hf_error *err)
 {
-	(void)job;
 	(void)err;
 	hf_driver_end_all(drv, -ECONNRESET);
+	if (is_delivering(drv)) {
+		return hf_job_wait_register(job);
+	}
 	each_qpair(drv, reset_rings, 0);
 	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
 		drv->aers[i].outstanding = false;
