@@ -261,12 +261,35 @@ static int step_identify(struct hf_driver *drv, struct hf_job *job,
 	return 0;
 }
 
+/* Every I/O reads them without a lock: they are set once. */
+static int set_limits(struct hf_driver *drv, const struct hf_io_limits *limits,
+		      struct hf_error *err)
+{
+	const struct hf_io_limits *old = &drv->limits;
+
+	if (is_first(drv)) {
+		drv->limits = *limits;
+		return 0;
+	}
+	if (limits->max_transfer_bytes < old->max_transfer_bytes ||
+	    (limits->oncs & old->oncs) != old->oncs) {
+		return hf_error_set(err, -EIO,
+				    "%s: after the reset the controller can do "
+				    "less than before: %u bytes in a command, "
+				    "ONCS %#x",
+				    drv->dev->id, limits->max_transfer_bytes,
+				    limits->oncs);
+	}
+	return 0;
+}
+
 /* Limits of the NVM command set; older controllers do not have this page. */
 static int step_identify_nvm(struct hf_driver *drv, struct hf_job *job,
 			     struct hf_error *err)
 {
 	const struct nvme_id_ctrl *id =
 		(const void *)drv->ledger.header->identify;
+	struct hf_io_limits limits;
 	struct nvme_sqe sqe;
 	int rc = -ENOTSUP;
 
@@ -278,10 +301,10 @@ static int step_identify_nvm(struct hf_driver *drv, struct hf_job *job,
 			return rc;
 		}
 	}
-	hf_io_limits_parse(&drv->limits, id, rc == 0 ? drv->scratch : NULL,
+	hf_io_limits_parse(&limits, id, rc == 0 ? drv->scratch : NULL,
 			   drv->options.pool_pages);
-	drv->limits.bounce = drv->options.bounce;
-	return 0;
+	limits.bounce = drv->options.bounce;
+	return set_limits(drv, &limits, err);
 }
 
 static int grant_queues(struct hf_driver *drv, uint32_t asked, uint32_t dw0,
