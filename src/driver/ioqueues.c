@@ -200,8 +200,23 @@ uint32_t hf_ioqueues_fallback_count(const struct hf_driver *drv)
 static int step_prepare(struct hf_driver *drv, struct hf_job *job,
 			struct hf_error *err)
 {
+	bool no_more = drv->io_count == drv->io_max;
+
+	job->cursor = 0;
 	job->saved = prepare(drv, job->number, &job->cursor, err);
+	if (job->saved != 0 && !no_more) {
+		hf_log_error(&drv->log, "%s", job->error.message);
+		/* -ENOSPC is for a controller that has no more queues. */
+		job->saved = job->saved == -ENOSPC ? -ENOMEM : job->saved;
+	}
 	return 0;
+}
+
+/* The controller was reset meanwhile: of the queue it knows nothing now. */
+static int again_after_reset(struct hf_driver *drv, struct hf_job *job)
+{
+	forget(drv, job->cursor);
+	return HF_STEP_RESTART;
 }
 
 static int step_create_cq(struct hf_driver *drv, struct hf_job *job,
@@ -214,6 +229,9 @@ static int step_create_cq(struct hf_driver *drv, struct hf_job *job,
 	int rc = create_cq(drv, job, drv->io[job->cursor - 1], err);
 	if (rc == HF_STEP_WAIT) {
 		return rc;
+	}
+	if (rc == -ECONNRESET) {
+		return again_after_reset(drv, job);
 	}
 	if (rc != 0) {
 		job->saved = rc;
@@ -236,6 +254,9 @@ static int step_create_sq(struct hf_driver *drv, struct hf_job *job,
 	if (rc == HF_STEP_WAIT) {
 		return rc;
 	}
+	if (rc == -ECONNRESET) {
+		return again_after_reset(drv, job);
+	}
 	if (rc != 0) {
 		job->saved = rc;
 		hf_log_error(&drv->log, "%s", job->error.message);
@@ -255,7 +276,7 @@ static int step_undo(struct hf_driver *drv, struct hf_job *job,
 	if (rc == HF_STEP_WAIT) {
 		return rc;
 	}
-	if (rc == 0) {
+	if (rc == 0 || rc == -ECONNRESET) {
 		forget(drv, job->cursor);
 		return 0;
 	}
@@ -388,7 +409,9 @@ int hf_ioqueues_step_again(struct hf_driver *drv, struct hf_job *job,
 		struct hf_qpair *qp = drv->io[job->cursor / 2];
 		int rc = 0;
 
-		if (qp == NULL) {
+		/* One that was not live is the business of the job that makes
+		 * it, which begins anew. */
+		if (qp == NULL || qp->view.queue->state != HF_QUEUE_LIVE) {
 			job->cursor += 2;
 			continue;
 		}
