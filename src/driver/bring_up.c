@@ -462,12 +462,16 @@ static uint32_t shutdown_timeout_ms(const struct hf_driver *drv)
 static int step_shut_down(struct hf_driver *drv, struct hf_job *job,
 			  struct hf_error *err)
 {
+	bool enabled;
 	int rc;
 
 	if (!job->entered) {
 		hf_driver_fence(drv, HF_QPAIR_DEAD);
-		rc = hf_ctrl_shut_down(&drv->ctrl, err);
-		if (rc != 0) {
+		rc = hf_ctrl_is_enabled(&drv->ctrl, &enabled, err);
+		if (rc == 0 && enabled) {
+			rc = hf_ctrl_shut_down(&drv->ctrl, err);
+		}
+		if (rc != 0 || !enabled) {
 			return 0; /* disabling it is what counts */
 		}
 	}

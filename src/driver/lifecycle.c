@@ -294,8 +294,10 @@ void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
 	struct hf_error err;
 
 	int rc = stop(drv, &err);
-	if (rc != 0 && rc != -ENODEV &&
-	    hf_dma_revoke(&drv->dev->dma, NULL) != 0) {
+	/* Also from a device that seems to be gone: registers that read as
+	 * ones are no proof that it does not write any more. */
+	if (rc != 0 && hf_dma_revoke(&drv->dev->dma, NULL) != 0 &&
+	    rc != -ENODEV) {
 		hf_log_error(&drv->log,
 			     "%s; it may still write to memory, so that what "
 			     "is under way does not end",
