@@ -6,6 +6,7 @@
 
 #include <nvme/types.h>
 
+#include "base/checked.h"
 #include "base/error.h"
 #include "driver/admin.h"
 #include "driver/driver.h"
@@ -180,6 +181,11 @@ static bool is_forbidden(const struct hf_command *command)
 int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 		     struct hf_error *err)
 {
+	/* Half of the queue's pages, so that copied data always finds room. */
+	uint32_t max_bytes = HF_MIN(drv->limits.max_transfer_bytes,
+				    drv->admin->pool.count / 2 *
+					    NVME_PAGE_BYTES);
+
 	if (is_forbidden(command)) {
 		return hf_error_set(err, -EPERM,
 				    "%s: admin command %02xh is the driver's "
@@ -192,13 +198,13 @@ int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 				    "length must be given together",
 				    drv->dev->id, command->opcode);
 	}
-	if (command->data_len_bytes > drv->limits.max_transfer_bytes) {
+	if (command->data_len_bytes > max_bytes) {
 		return hf_error_set(err, -EMSGSIZE,
 				    "%s: admin command %02xh: %u bytes of data "
 				    "are more than one command takes, %u",
 				    drv->dev->id, command->opcode,
 				    command->data_len_bytes,
-				    drv->limits.max_transfer_bytes);
+				    max_bytes);
 	}
 	return hf_admin_command_wait(drv, command, err);
 }

@@ -17,7 +17,8 @@
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 
-#define POOL_PAGES_MIN    16u
+/* Twice the largest block, 64 KiB, for one that is copied. */
+#define POOL_PAGES_MIN    32u
 #define CPU_COUNT_MAX     65535u
 #define LEDGER_RECORDS    64u
 #define QUEUE_ENTRIES_MAX 65536u
