@@ -357,9 +357,12 @@ static int park_one(struct hf_issuer *issuer, struct hf_io *io)
 	if (rc != 0) {
 		return rc;
 	}
+	if ((io->flags & HF_IO_NOWAIT) != 0) {
+		return hf_issuer_ask(issuer);
+	}
 	hf_io_begin(io);
-	rc = hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
-	return rc;
+	hf_io_state_of(io)->qp = NULL;
+	return hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
 }
 
 int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,

@@ -36,9 +36,10 @@ void hf_issuers_fini(struct hf_issuers *issuers)
 	issuers->count = 0;
 }
 
-int hf_issuer_park(struct hf_issuer *issuer, struct hf_waiter *waiter)
+/* @waiter may be NULL, and then does not wait. */
+static int ask_and_park(struct hf_issuer *issuer, struct hf_waiter *waiter)
 {
-	int rc = 0;
+	int rc = waiter != NULL ? 0 : -EAGAIN;
 	bool ask = false;
 
 	pthread_mutex_lock(&issuer->lock);
@@ -47,7 +48,9 @@ int hf_issuer_park(struct hf_issuer *issuer, struct hf_waiter *waiter)
 	} else if (issuer->qp != NULL) {
 		rc = -EEXIST;
 	} else {
-		hf_list_push_back(&issuer->parked, &waiter->link);
+		if (waiter != NULL) {
+			hf_list_push_back(&issuer->parked, &waiter->link);
+		}
 		ask = !issuer->wanted;
 		issuer->wanted = true;
 	}
@@ -57,6 +60,16 @@ int hf_issuer_park(struct hf_issuer *issuer, struct hf_waiter *waiter)
 		issuer->want(issuer->ctx, issuer->cpu);
 	}
 	return rc;
+}
+
+int hf_issuer_park(struct hf_issuer *issuer, struct hf_waiter *waiter)
+{
+	return ask_and_park(issuer, waiter);
+}
+
+int hf_issuer_ask(struct hf_issuer *issuer)
+{
+	return ask_and_park(issuer, NULL);
 }
 
 void hf_issuer_set(struct hf_issuer *issuer, struct hf_qpair *qp)

@@ -51,6 +51,10 @@ static inline struct hf_qpair *hf_issuer_qpair(const struct hf_issuer *issuer)
  */
 int hf_issuer_park(struct hf_issuer *issuer, struct hf_waiter *waiter);
 
+/* Asks for a queue pair without waiting for it. Return: -EAGAIN; -EEXIST when
+ * there is one by now; or what the controller died of. */
+int hf_issuer_ask(struct hf_issuer *issuer);
+
 /* Have @made called, now if there is a queue pair already; NULL for no more. */
 void hf_issuer_tell(struct hf_issuer *issuer,
 		    void (*made)(void *made_ctx, struct hf_qpair *qp),
