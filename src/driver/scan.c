@@ -101,7 +101,16 @@ static int phase_identify(struct hf_driver *drv, struct hf_job *job,
 	return 0;
 }
 
-/* The UUID, where there is one; older controllers do not have the list. */
+static bool is_status(int rc, uint32_t status)
+{
+	return rc > 0 && ((uint32_t)rc & 0x7ff) == status;
+}
+
+/*
+ * The UUID, where there is one; older controllers do not have the list. Any
+ * other failure is not taken for "no UUID": a namespace would seem to have
+ * been replaced by another.
+ */
 static int phase_descriptors(struct hf_driver *drv, struct hf_job *job,
 			     uint32_t nsid, struct hf_error *err)
 {
@@ -116,10 +125,17 @@ static int phase_descriptors(struct hf_driver *drv, struct hf_job *job,
 	}
 	int rc = hf_admin_step(drv, job, &sqe, drv->scratch,
 			       NVME_IDENTIFY_DATA_SIZE, false, err);
+	if (rc == HF_STEP_WAIT) {
+		return rc;
+	}
 	if (rc == 0) {
 		hf_ns_parse_uuid(&drv->scan.identity, drv->scratch);
+	} else if (!is_status(rc, NVME_SC_INVALID_FIELD) &&
+		   !is_status(rc, NVME_SC_INVALID_OPCODE)) {
+		drv->scan.rc = rc;
+		drv->scan.error = *err;
 	}
-	return rc == HF_STEP_WAIT ? rc : 0;
+	return 0;
 }
 
 /* HF_STEP_WAIT, or 0 with drv->scan filled. */
@@ -152,7 +168,7 @@ static void apply(struct hf_driver *drv, uint32_t nsid)
 	}
 	/* Invalid Namespace or Format is how some say that it is inactive. */
 	if (scan->rc == -ENODEV ||
-	    (scan->rc > 0 && (scan->rc & 0x7ff) == NVME_SC_INVALID_NS)) {
+	    is_status(scan->rc, NVME_SC_INVALID_NS)) {
 		hf_ns_remove(ns);
 		tell(drv, HF_EVENT_NAMESPACE_REMOVED, nsid, "is gone");
 		return;
@@ -288,8 +304,7 @@ static int step_open(struct hf_driver *drv, struct hf_job *job,
 	if (drv->scan.rc != 0) {
 		*err = drv->scan.error;
 		/* Some answer for an inactive namespace with a status. */
-		return drv->scan.rc > 0 && (drv->scan.rc & 0x7ff) ==
-						   NVME_SC_INVALID_NS
+		return is_status(drv->scan.rc, NVME_SC_INVALID_NS)
 			       ? -ENODEV
 			       : drv->scan.rc;
 	}
