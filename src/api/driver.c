@@ -182,9 +182,9 @@ int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 		     struct hf_error *err)
 {
 	/* Half of the queue's pages, so that copied data always finds room. */
-	uint32_t max_bytes = HF_MIN(drv->limits.max_transfer_bytes,
-				    drv->admin->pool.count / 2 *
-					    NVME_PAGE_BYTES);
+	uint32_t max_bytes =
+		HF_MIN(drv->limits.max_transfer_bytes,
+		       drv->admin->pool.count / 2 * NVME_PAGE_BYTES);
 
 	if (is_forbidden(command)) {
 		return hf_error_set(err, -EPERM,
@@ -203,8 +203,7 @@ int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 				    "%s: admin command %02xh: %u bytes of data "
 				    "are more than one command takes, %u",
 				    drv->dev->id, command->opcode,
-				    command->data_len_bytes,
-				    max_bytes);
+				    command->data_len_bytes, max_bytes);
 	}
 	return hf_admin_command_wait(drv, command, err);
 }

@@ -167,8 +167,7 @@ static void apply(struct hf_driver *drv, uint32_t nsid)
 		return;
 	}
 	/* Invalid Namespace or Format is how some say that it is inactive. */
-	if (scan->rc == -ENODEV ||
-	    is_status(scan->rc, NVME_SC_INVALID_NS)) {
+	if (scan->rc == -ENODEV || is_status(scan->rc, NVME_SC_INVALID_NS)) {
 		hf_ns_remove(ns);
 		tell(drv, HF_EVENT_NAMESPACE_REMOVED, nsid, "is gone");
 		return;

@@ -163,10 +163,12 @@ int hf_prp_direct(struct hf_prps *prps, const struct hf_data *data,
 {
 	*prps = (struct hf_prps){.first_page = HF_LEDGER_NONE};
 
+	if (data->iov_count != 1) {
+		return direct_list(prps, data, map, pool);
+	}
 	uint8_t *vaddr = (uint8_t *)data->iov->iov_base + data->offset;
 	uint32_t offset = (uint32_t)((uintptr_t)vaddr & OFFSET_MASK);
-	if (data->iov_count != 1 ||
-	    offset + data->len_bytes > 2 * NVME_PAGE_BYTES) {
+	if (offset + data->len_bytes > 2 * NVME_PAGE_BYTES) {
 		return direct_list(prps, data, map, pool);
 	}
 
