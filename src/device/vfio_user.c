@@ -129,6 +129,13 @@ static void add_number(struct json_object *into, const char *key,
 			       json_object_new_int64((int64_t)number));
 }
 
+static void add_count(struct json_object *into, const char *key,
+		      const uint64_t *counter)
+{
+	add_number(into, key, __atomic_load_n(counter, __ATOMIC_RELAXED));
+}
+
+/* Takes no lock: a request under way may hold it for long. */
 static void vu_inspect(struct hf_device *dev, struct json_object *into)
 {
 	struct hf_vfio_user *vu = hf_vfio_user_of(dev);
@@ -140,24 +147,26 @@ static void vu_inspect(struct hf_device *dev, struct json_object *into)
 			       json_object_new_string(dev->doorbells != NULL
 							      ? "mapped"
 							      : "message"));
-	pthread_mutex_lock(&conn->lock);
+	bool lost = hf_vfu_conn_lost(conn);
 	json_object_object_add(into, "connected",
-			       json_object_new_boolean(!conn->lost));
-	if (conn->lost) {
+			       json_object_new_boolean(!lost));
+	if (lost) {
 		json_object_object_add(
 			into, "lost_reason",
 			json_object_new_string(conn->lost_reason));
 	}
-	add_number(into, "round_trips", conn->journal->round_trips);
+	add_count(into, "round_trips", &conn->journal->round_trips);
 	add_number(into, "round_trips_to_open", vu->open_round_trips);
-	add_number(into, "messages_without_reply", conn->journal->posted);
-	add_number(into, "requests_served", conn->served);
-	add_number(into, "stale_replies_dropped", conn->stale_replies);
-	add_number(into, "unexpected_descriptors_closed", conn->unexpected_fds);
-	add_number(into, "vectors_wired", conn->journal->irq_wired);
-	pthread_mutex_unlock(&conn->lock);
+	add_count(into, "messages_without_reply", &conn->journal->posted);
+	add_count(into, "requests_served", &conn->served);
+	add_count(into, "stale_replies_dropped", &conn->stale_replies);
+	add_count(into, "unexpected_descriptors_closed", &conn->unexpected_fds);
+	add_number(
+		into, "vectors_wired",
+		__atomic_load_n(&conn->journal->irq_wired, __ATOMIC_RELAXED));
 	add_number(into, "vectors", vu->facts.vectors);
-	add_number(into, "dma_mappings", vu->dma_maps);
+	add_number(into, "dma_mappings",
+		   __atomic_load_n(&vu->dma_maps, __ATOMIC_RELAXED));
 	add_number(into, "dma_mappings_max", dev->dma.limits.max_mappings);
 	add_number(into, "descriptors_per_message", vu->facts.max_fds);
 }

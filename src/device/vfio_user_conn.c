@@ -25,6 +25,12 @@
 /* Errors above this are no errno of Linux. */
 #define ERRNO_MAX 4095u
 
+/* Counters are looked at without the lock, which may be held for long. */
+static void count_up(uint64_t *counter, uint64_t by)
+{
+	__atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
+}
+
 const char *hf_vfu_command_name(uint32_t command)
 {
 	static const char *const names[] = {
@@ -406,7 +412,7 @@ static void drop_fds(struct hf_vfu_conn *conn)
 			       conn->name, count,
 			       hf_vfu_command_name(conn->in.header.command));
 	}
-	conn->unexpected_fds += count;
+	count_up(&conn->unexpected_fds, count);
 	hf_vfu_in_close_fds(&conn->in);
 }
 
@@ -421,10 +427,13 @@ static int take_reply(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
 		uint32_t error = in->header.error;
 		int code = error > 0 && error <= ERRNO_MAX ? -(int)error : -EIO;
 
-		return hf_error_set(err, code, "%s: the server refused %s: %s",
-				    conn->name, name,
-				    error > 0 ? strerror(-code)
-					      : "it did not say why");
+		return hf_error_set(
+			err, code, "%s: the server refused %s: %s%s",
+			conn->name, name,
+			error > 0 ? strerror(-code) : "it did not say why",
+			code == -EBUSY && call->command == VFU_VERSION
+				? "; it serves another client"
+				: "");
 	}
 	if (in->payload_bytes < call->reply_min_bytes ||
 	    in->payload_bytes > call->reply_max_bytes) {
@@ -478,7 +487,7 @@ static int judge(struct hf_vfu_conn *conn, const struct vfu_header *sent,
 		return 0;
 	}
 	if (is_stale(conn, sent->id, got->id)) {
-		conn->stale_replies++;
+		count_up(&conn->stale_replies, 1);
 		return 1;
 	}
 	return lose(conn, -EPROTO, err,
@@ -538,7 +547,7 @@ static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
 	/* Before it is sent: the reply may come to a successor. */
 	__atomic_store_n(&conn->journal->pending, pending_word(&out.header),
 			 __ATOMIC_RELEASE);
-	conn->journal->round_trips++;
+	count_up(&conn->journal->round_trips, 1);
 	conn->fresh_round_trips++;
 	int rc = hf_vfu_socket_send(conn->fd, deadline_ns, &out);
 	rc = rc != 0 ? send_failed(conn, rc, call->command, err)
@@ -566,7 +575,7 @@ int hf_vfu_post(struct hf_vfu_conn *conn, const struct hf_vfu_call *call)
 	if (!hf_vfu_conn_lost(conn)) {
 		struct hf_vfu_out out = outgoing(conn, call, VFU_FLAG_NO_REPLY);
 
-		conn->journal->posted++;
+		count_up(&conn->journal->posted, 1);
 		rc = hf_vfu_socket_send(conn->fd,
 					hf_deadline_ms(conn->timeout_ms), &out);
 		if (rc != 0) {

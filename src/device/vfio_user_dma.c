@@ -13,6 +13,12 @@
  * fewer mappings than any server allows, it is taken for one of those. */
 #define LIMIT_LEARNT_FROM 16u
 
+/* Changed under the lock of the DMA part, looked at without it. */
+static void set_maps(struct hf_vfio_user *vu, uint32_t maps)
+{
+	__atomic_store_n(&vu->dma_maps, maps, __ATOMIC_RELAXED);
+}
+
 /* The server has no room for one more, or says so in other words. */
 static int at_limit(struct hf_vfio_user *vu, int code,
 		    const struct hf_dma_mapping *map, struct hf_error *err)
@@ -89,7 +95,7 @@ int hf_vfu_dma_map(struct hf_vfio_user *vu, const struct hf_dma_mapping *map,
 
 	int rc = hf_vfu_call(&vu->conn, &call, err);
 	if (rc == 0) {
-		vu->dma_maps++;
+		set_maps(vu, vu->dma_maps + 1);
 		return 0;
 	}
 	hf_vfu_memory_remove(&vu->conn, map->iova);
@@ -118,7 +124,7 @@ int hf_vfu_dma_unmap(struct hf_vfio_user *vu, const struct hf_dma_mapping *map,
 
 	int rc = hf_vfu_call(&vu->conn, &call, err);
 	if (rc == 0) {
-		vu->dma_maps -= vu->dma_maps > 0 ? 1 : 0;
+		set_maps(vu, vu->dma_maps - (vu->dma_maps > 0 ? 1 : 0));
 		hf_vfu_memory_remove(&vu->conn, map->iova);
 	} else if ((rc == -ENOENT || rc == -EINVAL) && vu->adopting) {
 		/* The predecessor died before the server heard of it. */

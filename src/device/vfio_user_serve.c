@@ -65,7 +65,7 @@ int hf_vfu_serve(struct hf_vfu_conn *conn, uint64_t deadline_ns)
 	};
 	int error = EOPNOTSUPP;
 
-	conn->served++;
+	__atomic_fetch_add(&conn->served, 1, __ATOMIC_RELAXED);
 	if (asked->command == VFU_DMA_READ || asked->command == VFU_DMA_WRITE) {
 		error = access_memory(conn, &out, &access);
 	}

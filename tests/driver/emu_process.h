@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An emulated controller in a process of its own, behind a vfio-user socket.
+ * Knows no driver. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "holdfast/emu.h"
+#include "holdfast/emu_serve.h"
+
+struct emu_process {
+	pid_t pid;
+	char directory[64]; /* the socket is "cntrl" in it */
+	char address[96];   /* "vfio-user:..." */
+	int stop_fd;        /* closed: it ends */
+	int result_fd;      /* struct hf_emu_serve_stats, at its end */
+};
+
+/* Starts it with one namespace of memory, 64 MiB in blocks of 4096 bytes. Fork:
+ * call it while no other thread runs. NULL takes the defaults. */
+void emu_process_start(struct emu_process *process,
+		       const struct hf_emu_options *options,
+		       const struct hf_emu_serve_options *serve);
+/* Ends it in order; @stats (may be NULL) receives what it counted. */
+void emu_process_stop(struct emu_process *process,
+		      struct hf_emu_serve_stats *stats);
+/* SIGKILL; the socket stays behind. */
+void emu_process_kill(struct emu_process *process);
