@@ -8,6 +8,7 @@ usage: test_cli.py HOLDFAST
 
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -244,6 +245,39 @@ def the_client_is_thrown_out(place):
     server.stop()
 
 
+def bench(server, *options):
+    return subprocess.Popen(
+        [HOLDFAST, 'bench', 'vfio-user:' + server.socket, '--rw', 'randrw',
+         '--verify', '--size', '4M', *options], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def clients_that_are_killed_do_no_harm(place):
+    chance = random.Random(1)
+    server = Server(place, '--size', '16M')
+    for _ in range(4):
+        client = bench(server, '--time', '60')
+        select.select([], [], [], chance.uniform(0.05, 0.5))
+        client.kill()
+        client.communicate(timeout=PATIENCE_S)
+    client = bench(server, '--count', '2000')
+    output, _ = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == 0, output
+    server.stop()
+
+
+def a_server_that_is_killed_is_missed(place):
+    server = Server(place, '--size', '16M')
+    client = bench(server, '--time', '60')
+    select.select([], [], [], 0.5)
+    server.process.kill()
+    server.process.wait(PATIENCE_S)
+    server.process.stdout.close()
+    output, _ = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == 1, output
+    assert server.socket in output or 'No such device' in output, output
+
+
 def idle_costs_nothing(place):
     server = Server(place)
 
@@ -307,6 +341,8 @@ TESTS = [
     garbage_costs_the_connection,
     a_kept_controller_stays,
     the_client_is_thrown_out,
+    clients_that_are_killed_do_no_harm,
+    a_server_that_is_killed_is_missed,
     idle_costs_nothing,
     mistakes_get_a_sentence,
 ]
