@@ -11,5 +11,5 @@
 #include "holdfast/io.h"
 #include "holdfast/log.h"
 #include "holdfast/namespace.h"
-#include "holdfast/servicing.h"
 #include "holdfast/pci.h"
+#include "holdfast/servicing.h"
