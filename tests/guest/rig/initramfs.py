@@ -15,6 +15,7 @@ from . import tools
 VFIO_MODULES = ['irqbypass', 'vfio', 'vfio_virqfd', 'vfio_iommu_type1',
                 'vfio-pci-core', 'vfio-pci']
 NVME_MODULES = ['nvme-core', 'nvme']
+EXT4_MODULES = ['crc32c_generic', 'ext4']
 
 
 class Initramfs:

@@ -15,7 +15,8 @@ IOMMUFD_NAME = 'shared/rig/bzImage-6.12-iommufd'
 # What the tests load, with what those modules may depend on.
 MODULE_DIRS = ['arch/x86/crypto', 'arch/x86/kvm', 'block', 'crypto',
                'drivers/iommu', 'drivers/nvme', 'drivers/pci',
-               'drivers/vfio', 'drivers/virtio', 'lib', 'virt']
+               'drivers/vfio', 'drivers/virtio', 'fs', 'lib', 'virt']
+UNPACKED = 2  # counted up when that changes: a cache may be older
 
 
 class Kernel:
@@ -72,7 +73,7 @@ def checkouts():
 
 def debian(cache):
     package = debian_package()
-    root = os.path.join(cache, package)
+    root = os.path.join(cache, f'{package}.{UNPACKED}')
     with tools.locked(cache):
         if not os.path.exists(root):
             fetch(package, cache, root)

@@ -5,7 +5,8 @@ import glob
 import os
 
 from . import tools
-from .initramfs import NVME_MODULES, VFIO_MODULES, Initramfs
+from .initramfs import (EXT4_MODULES, NVME_MODULES, VFIO_MODULES,
+                        Initramfs)
 from .machine import Machine
 from .vfu import VfuMachine, with_server
 
@@ -108,8 +109,9 @@ def holdfast_tools(build, kernel):
     machine.disk('d0', '64M')
     machine.nvme('tools', addr='3.0')
     machine.namespace('tools', 1, 'd0')
-    root = image('tools', kernel, NVME_MODULES + VFIO_MODULES)
+    root = image('tools', kernel, NVME_MODULES + VFIO_MODULES + EXT4_MODULES)
     root.program(built(f'{build}/holdfast'))
+    root.program(tools.need('mkfs.ext4')[0])
     # Linux asks QEMU's controller for what it does not have.
     return machine.boot(root, timeout_s=300,
                         allowed=('pci_nvme_err_req_status',

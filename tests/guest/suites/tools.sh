@@ -50,6 +50,18 @@ swap_is_refused() {
 	return $status
 }
 
+mounted_is_refused() {
+	local status
+
+	mkdir -p /mnt
+	mkfs.ext4 -q -F "$(disk 1)" && mount -t ext4 "$(disk 1)" /mnt ||
+		return 77
+	says 1 /mnt holdfast bind $bdf && driver_is nvme
+	status=$?
+	umount /mnt
+	return $status
+}
+
 bound() { says 0 . holdfast bind $bdf && driver_is vfio-pci; }
 
 unbound() {
@@ -66,6 +78,7 @@ check_function "identify refuses, and says how to bind" \
 check_function "a dry run changes nothing" dry_run_changes_nothing
 check_function "a disk that a process has open is refused" busy_is_refused
 check_function "a disk that is swap is refused" swap_is_refused
+check_function "a disk that is mounted is refused" mounted_is_refused
 check_function "bind" bound
 check_function "its disk is gone" no_disk
 check_function "identify" says 0 tools holdfast id-ctrl $bdf
