@@ -30,6 +30,7 @@ struct nvme_id_ctrl; /* libnvme's <nvme/types.h> */
  * @runtime: start a control thread and interrupt threads; without them, the
  *           caller drives hf_driver_process()
  * @device: how to open the device, with hf_driver_open()
+ * @keepalive: hf_driver_save() may leave the controller enabled for a successor
  */
 struct hf_driver_options {
 	size_t size;
@@ -41,6 +42,7 @@ struct hf_driver_options {
 	bool bounce;
 	bool runtime;
 	struct hf_device_options device;
+	bool keepalive;
 };
 
 /**

@@ -121,6 +121,7 @@ void hf_device_release(struct hf_device *dev, enum hf_release how)
 	if (how == HF_RELEASE_RESET) {
 		dev->ops->irq_unmap_all(dev);
 	}
+	hf_ledger_close(&dev->inherited);
 	dev->ops->destroy(dev, how);
 }
 

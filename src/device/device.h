@@ -12,6 +12,7 @@
 #include "device/dma.h"
 #include "device/fdset.h"
 #include "holdfast/device.h"
+#include "state/ledger.h"
 
 struct hf_device;
 struct json_object;
@@ -83,6 +84,10 @@ struct hf_device {
 	volatile uint8_t *doorbells;
 	uint64_t doorbells_bytes;
 	struct hf_dma dma;
+	/* Of a device that was taken over: what its driver left. */
+	struct hf_ledger inherited;
+	uint16_t pci_vendor; /* 0 where it is not known */
+	uint16_t pci_device;
 };
 
 /*

@@ -72,6 +72,9 @@ static void aer_done(void *ctx, const struct hf_completion *how)
 	}
 	aer->came = true;
 	aer->dw0 = how->dw0;
+	/* A successor reads the log page if this process does not live to. */
+	drv->ledger.header->aers[aer - drv->aers].dw0 = how->dw0;
+	drv->ledger.header->aers[aer - drv->aers].came = 1;
 	queue_aer_job(drv);
 }
 
@@ -86,6 +89,41 @@ static void ask(struct hf_driver *drv, struct hf_aer *aer)
 	aer->drv = drv;
 	aer->outstanding = hf_admin_issue(drv, &sqe, &none, false, HF_SLOT_AER,
 					  0, aer_done, aer) == 0;
+}
+
+void hf_aer_inherit(struct hf_driver *drv)
+{
+	struct hf_qpair *admin = drv->admin;
+	const struct hf_data none = {0};
+	uint32_t next = 0;
+
+	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
+		drv->aers[i].drv = drv;
+		drv->aers[i].came = drv->ledger.header->aers[i].came != 0;
+		drv->aers[i].dw0 = drv->ledger.header->aers[i].dw0;
+	}
+	hf_qpair_lock(admin);
+	for (uint32_t i = 0; i < admin->pending.count; i++) {
+		if (admin->pending.slots[i].state == HF_SLOT_FREE ||
+		    admin->pending.slots[i].kind != HF_SLOT_AER) {
+			continue;
+		}
+		while (next < HF_AER_MAX && drv->aers[next].came) {
+			next++;
+		}
+		/* One more than can be had is dropped when it ends. */
+		struct hf_aer *aer =
+			&drv->aers[next < HF_AER_MAX ? next : HF_AER_MAX - 1];
+		aer->outstanding = true;
+		hf_qpair_claim(admin, (uint16_t)i, aer_done, aer, &none);
+		next++;
+	}
+	hf_qpair_unlock(admin);
+	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
+		if (drv->aers[i].came) {
+			queue_aer_job(drv);
+		}
+	}
 }
 
 void hf_aer_start(struct hf_driver *drv)
@@ -264,6 +302,7 @@ static int step_rearm(struct hf_driver *drv, struct hf_job *job,
 	}
 	drv->aer_turn = (job->number + 1) % HF_AER_MAX;
 	aer->came = false;
+	drv->ledger.header->aers[job->number].came = 0;
 	ask(drv, aer);
 	return 0;
 }

@@ -301,6 +301,9 @@ static int step_identify_nvm(struct hf_driver *drv, struct hf_job *job,
 			return rc;
 		}
 	}
+	drv->ledger.header->has_identify_nvm = rc == 0;
+	memcpy(drv->ledger.header->identify_nvm, drv->scratch,
+	       sizeof(drv->ledger.header->identify_nvm));
 	hf_io_limits_parse(&limits, id, rc == 0 ? drv->scratch : NULL,
 			   drv->options.pool_pages);
 	limits.bounce = drv->options.bounce;
@@ -378,6 +381,8 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 
 	(void)job;
 	(void)err;
+	__atomic_store_n(&drv->admin->view.queue->state, HF_QUEUE_LIVE,
+			 __ATOMIC_RELEASE);
 	__atomic_store_n(&drv->ledger.header->ready, 1, __ATOMIC_RELEASE);
 	if (first) {
 		hf_issuer_set(&drv->issuers.each[0], drv->io[0]);

@@ -21,6 +21,7 @@
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "driver/restore.h"
 
 /* Completions that one hf_driver_process() takes: a device that floods does
  * not keep it from the rest. */
@@ -242,7 +243,10 @@ int hf_driver_process(struct hf_driver *drv)
 	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
 		hf_ioqueues_serve_wanted(drv);
 	}
-	run_jobs(drv);
+	if (!drv->saved) {
+		run_jobs(drv);
+	}
+	hf_drain_check(drv);
 	if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
 		hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
 	}

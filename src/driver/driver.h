@@ -44,6 +44,7 @@ struct hf_scan {
 	struct hf_ns_geometry geometry;
 	struct hf_ns_identity identity;
 	struct hf_error error;
+	uint8_t identify[4096]; /* as the controller gave it */
 };
 
 struct hf_driver {
@@ -84,8 +85,15 @@ struct hf_driver {
 	uint32_t changed_count;
 	struct hf_scan scan; /* of the namespace that a job identifies */
 	uint32_t resets;
-	uint64_t lies;    /* atomic: completions that were not believed */
-	bool suspect;     /* atomic: the device lied */
+	uint64_t lies;       /* atomic: completions that were not believed */
+	bool suspect;        /* atomic: the device lied */
+	bool saved;          /* stopped, for a successor */
+	bool keepalive;      /* atomic: it may be saved */
+	bool draining;       /* nothing new is issued until drain_left is 0 */
+	uint32_t drain_left; /* atomic: inherited I/O without an owner */
+	uint32_t inherited_admin; /* a predecessor's admin commands */
+	bool admin_doubtful;      /* its doorbell may not have been rung */
+	bool *io_doubtful;        /* the same for each I/O queue */
 	bool unstoppable; /* it may touch memory for as long as it has power */
 	bool removal_told;
 

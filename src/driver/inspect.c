@@ -33,6 +33,8 @@ static const char *qpair_state_name(enum hf_qpair_state state)
 	switch (state) {
 	case HF_QPAIR_LIVE:
 		return "live";
+	case HF_QPAIR_DRAINING:
+		return "draining";
 	case HF_QPAIR_FENCED:
 		return "fenced";
 	case HF_QPAIR_DEAD:

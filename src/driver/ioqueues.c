@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/admin.h"
+#include "driver/restore.h"
 
 #define QUEUE_CONTIGUOUS 1u
 #define CQ_INTERRUPTS    2u
@@ -24,7 +25,10 @@ int hf_ioqueues_init(struct hf_driver *drv)
 {
 	drv->wanted = calloc(wanted_words(drv), sizeof(*drv->wanted));
 	drv->io = calloc(drv->options.io_queues, sizeof(struct hf_qpair *));
-	if (drv->wanted == NULL || drv->io == NULL) {
+	drv->io_doubtful =
+		calloc(drv->options.io_queues, sizeof(*drv->io_doubtful));
+	if (drv->wanted == NULL || drv->io == NULL ||
+	    drv->io_doubtful == NULL) {
 		return -ENOMEM;
 	}
 	return hf_issuers_init(&drv->issuers, drv->options.cpu_count,
@@ -38,6 +42,7 @@ void hf_ioqueues_fini(struct hf_driver *drv)
 	}
 	hf_issuers_fini(&drv->issuers);
 	free((void *)drv->io);
+	free(drv->io_doubtful);
 	free(drv->wanted);
 }
 
@@ -104,6 +109,33 @@ static int delete_cq(struct hf_driver *drv, struct hf_job *job, uint32_t qid,
 	return hf_admin_step(drv, job, &sqe, NULL, 0, false, err);
 }
 
+struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
+					  uint32_t cpu, int eventfd,
+					  uint32_t entries)
+{
+	return (struct hf_qpair_config){
+		.dev = drv->dev,
+		.ledger = &drv->ledger,
+		.index = index + 1,
+		.cpu = cpu,
+		.vector = (uint16_t)index,
+		.eventfd = eventfd,
+		.entries = entries,
+		.pool_pages = drv->options.pool_pages,
+		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
+		.tick = &drv->tick,
+		.hooks = {.lied = hf_driver_lied, .ctx = drv},
+	};
+}
+
+static bool identifier_is_free(const struct hf_driver *drv, uint32_t index)
+{
+	const struct hf_ledger_view view =
+		hf_ledger_queue_view(&drv->ledger, index + 1);
+
+	return drv->io[index] == NULL && view.queue->state == HF_QUEUE_FREE;
+}
+
 /* Memory, slots and an interrupt for the lowest identifier that is free. */
 static int prepare(struct hf_driver *drv, uint32_t cpu, uint32_t *qid,
 		   struct hf_error *err)
@@ -111,7 +143,9 @@ static int prepare(struct hf_driver *drv, uint32_t cpu, uint32_t *qid,
 	uint32_t index = 0;
 	int eventfd;
 
-	while (index < drv->io_max && drv->io[index] != NULL) {
+	/* One that a predecessor left is not free, even while nobody here has
+	 * used it yet. */
+	while (index < drv->io_max && !identifier_is_free(drv, index)) {
 		index++;
 	}
 	if (index == drv->io_max) {
@@ -125,19 +159,8 @@ static int prepare(struct hf_driver *drv, uint32_t cpu, uint32_t *qid,
 		return rc;
 	}
 
-	const struct hf_qpair_config config = {
-		.dev = drv->dev,
-		.ledger = &drv->ledger,
-		.index = index + 1,
-		.cpu = cpu,
-		.vector = (uint16_t)index,
-		.eventfd = eventfd,
-		.entries = drv->ledger.header->queue_entries,
-		.pool_pages = drv->options.pool_pages,
-		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
-		.tick = &drv->tick,
-		.hooks = {.lied = hf_driver_lied, .ctx = drv},
-	};
+	const struct hf_qpair_config config = hf_ioqueues_config(
+		drv, index, cpu, eventfd, drv->ledger.header->queue_entries);
 	rc = hf_qpair_create(&drv->io[index], &config, err);
 	if (rc == 0) {
 		*qid = index + 1;
@@ -294,6 +317,10 @@ static int step_settle(struct hf_driver *drv, struct hf_job *job,
 	(void)err;
 	if (job->saved == 0) {
 		went_live(drv, drv->io[job->cursor - 1]);
+		if (drv->draining) {
+			hf_qpair_set_state(drv->io[job->cursor - 1],
+					   HF_QPAIR_DRAINING);
+		}
 		hf_issuer_set(issuer, drv->io[job->cursor - 1]);
 		return 0;
 	}
@@ -340,7 +367,8 @@ static void serve(struct hf_driver *drv, uint32_t cpu)
 {
 	struct hf_job *job = calloc(1, sizeof(*job));
 
-	if (hf_issuer_qpair(&drv->issuers.each[cpu]) != NULL) {
+	if (hf_issuer_qpair(&drv->issuers.each[cpu]) != NULL ||
+	    hf_restore_prototype(drv, cpu)) {
 		free(job);
 		return;
 	}

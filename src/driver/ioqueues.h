@@ -15,6 +15,11 @@ void hf_ioqueues_want(void *ctx, uint32_t cpu);
 /* Starts a job for each CPU that asked. Control lock held. */
 void hf_ioqueues_serve_wanted(struct hf_driver *drv);
 
+/* What queue @index + 1 is made of, or was. */
+struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
+					  uint32_t cpu, int eventfd,
+					  uint32_t entries);
+
 /* The first queue, or all there were before a reset: steps of a job. */
 int hf_ioqueues_step_first(struct hf_driver *drv, struct hf_job *job,
 			   struct hf_error *err);

@@ -35,6 +35,7 @@ void hf_driver_options_init(struct hf_driver_options *options)
 		.queue_entries = 256,
 		.pool_pages = 512,
 		.runtime = true,
+		.keepalive = true,
 	};
 	hf_device_options_init(&options->device);
 }
@@ -152,6 +153,16 @@ static void init_locks(struct hf_driver *drv)
 	pthread_condattr_destroy(&attr);
 }
 
+static void leave_queues(struct hf_driver *drv)
+{
+	for (uint32_t i = 0; drv->io != NULL && i < drv->io_max; i++) {
+		hf_qpair_leave(drv->io[i]);
+		drv->io[i] = NULL;
+	}
+	hf_qpair_leave(drv->admin);
+	drv->admin = NULL;
+}
+
 /* Safe on a half-built driver; the device is somebody else's. */
 static void destroy(struct hf_driver *drv)
 {
@@ -181,12 +192,8 @@ static void destroy(struct hf_driver *drv)
 	free(drv);
 }
 
-static int build(struct hf_driver *drv, struct hf_error *err)
+static int make_tables(struct hf_driver *drv, struct hf_error *err)
 {
-	int rc = hf_ctrl_probe(&drv->ctrl, drv->dev, err);
-	if (rc != 0) {
-		return rc;
-	}
 	drv->scratch = aligned_alloc(NVME_PAGE_BYTES, NVME_PAGE_BYTES);
 	if (drv->scratch == NULL || hf_ioqueues_init(drv) != 0 ||
 	    hf_event_ring_init(&drv->events) != 0) {
@@ -194,14 +201,10 @@ static int build(struct hf_driver *drv, struct hf_error *err)
 				    "%s: no memory for the driver",
 				    drv->dev->id);
 	}
-	rc = make_descriptors(drv, err);
-	if (rc != 0) {
-		return rc;
-	}
-	return make_ledger(drv, err);
+	return make_descriptors(drv, err);
 }
 
-int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
+int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err)
 {
@@ -218,13 +221,39 @@ int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 	drv->dev = device;
 	drv->options = *options;
 	drv->log = options->log;
+	drv->keepalive = options->keepalive;
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;
 	drv->timer_fd = -1;
 	hf_list_init(&drv->jobs);
 	hf_list_init(&drv->namespaces);
 	init_locks(drv);
-	rc = build(drv, err);
+	rc = hf_ctrl_probe(&drv->ctrl, device, err);
+	if (rc == 0) {
+		rc = make_tables(drv, err);
+	}
+	if (rc != 0) {
+		destroy(drv);
+		return rc;
+	}
+	*out = drv;
+	return 0;
+}
+
+int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
+		       const struct hf_driver_options *options,
+		       struct hf_error *err)
+{
+	struct hf_driver *drv;
+
+	int rc = hf_lifecycle_build(&drv, device, options, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = make_ledger(drv, err);
+	if (rc == 0) {
+		rc = hf_ledger_lock(&drv->ledger, err);
+	}
 	if (rc != 0) {
 		destroy(drv);
 		return rc;
@@ -237,7 +266,16 @@ int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 
 void hf_lifecycle_abandon(struct hf_driver *drv)
 {
+	leave_queues(drv);
 	destroy(drv);
+}
+
+void hf_lifecycle_leave(struct hf_driver *drv)
+{
+	struct hf_device *dev = drv->dev;
+
+	hf_lifecycle_abandon(drv);
+	hf_device_release(dev, HF_RELEASE_KEEP);
 }
 
 static bool is_settled(const void *arg)

@@ -9,8 +9,17 @@ int hf_lifecycle_start(struct hf_driver **drv, struct hf_device *device,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err);
 
-/* Undoes hf_lifecycle_start() before anything was done: the device goes back to
- * the caller. */
+/* A driver with all it needs but a ledger and queues; nothing is done to the
+ * controller. */
+int hf_lifecycle_build(struct hf_driver **drv, struct hf_device *device,
+		       const struct hf_driver_options *options,
+		       struct hf_error *err);
+
+/* As hf_driver_leave(); the runtime's threads are gone by now. */
+void hf_lifecycle_leave(struct hf_driver *drv);
+
+/* Frees a driver, and leaves controller, memory and ledger as they are: the
+ * device goes back to the caller. */
 void hf_lifecycle_abandon(struct hf_driver *drv);
 
 /* As hf_driver_ready_wait(). */

@@ -90,6 +90,7 @@ static int phase_identify(struct hf_driver *drv, struct hf_job *job,
 		return rc;
 	}
 	scan->rc = rc;
+	memcpy(scan->identify, drv->scratch, sizeof(scan->identify));
 	memset(&scan->identity, 0, sizeof(scan->identity));
 	if (rc == 0) {
 		scan->rc = hf_ns_parse(&scan->geometry, &scan->identity,
@@ -155,6 +156,35 @@ static int identify(struct hf_driver *drv, struct hf_job *job, uint32_t nsid,
 	return 0;
 }
 
+static void ledger_put(struct hf_driver *drv, const struct hf_namespace *ns,
+		       bool open)
+{
+	struct hf_ledger_header *header = drv->ledger.header;
+	struct hf_ledger_namespace *free_entry = NULL;
+	struct hf_ledger_namespace *entry = NULL;
+
+	for (uint32_t i = 0; i < HF_LEDGER_NAMESPACES_MAX; i++) {
+		if (header->namespaces[i].nsid == ns->nsid) {
+			entry = &header->namespaces[i];
+		} else if (header->namespaces[i].nsid == 0 &&
+			   free_entry == NULL) {
+			free_entry = &header->namespaces[i];
+		}
+	}
+	if (entry == NULL) {
+		entry = free_entry;
+	}
+	if (entry == NULL) {
+		return; /* a successor will have to open it again */
+	}
+	memcpy(entry->identify, drv->scan.identify, sizeof(entry->identify));
+	memcpy(entry->nguid, ns->identity.nguid, sizeof(entry->nguid));
+	memcpy(entry->eui64, ns->identity.eui64, sizeof(entry->eui64));
+	memcpy(entry->uuid, ns->identity.uuid, sizeof(entry->uuid));
+	entry->open = open;
+	__atomic_store_n(&entry->nsid, ns->nsid, __ATOMIC_RELEASE);
+}
+
 static void apply(struct hf_driver *drv, uint32_t nsid)
 {
 	struct hf_namespace *ns = find(drv, nsid);
@@ -184,7 +214,12 @@ static void apply(struct hf_driver *drv, uint32_t nsid)
 		return;
 	}
 
-	switch (hf_ns_update(ns, &scan->geometry, &scan->identity)) {
+	enum hf_ns_change change =
+		hf_ns_update(ns, &scan->geometry, &scan->identity);
+	if (change != HF_NS_SWAPPED) {
+		ledger_put(drv, ns, ns->open);
+	}
+	switch (change) {
 	case HF_NS_SAME:
 		break;
 	case HF_NS_CHANGED:
@@ -257,41 +292,20 @@ void hf_scan_all(struct hf_driver *drv)
 	hf_driver_queue_job_locked(drv, job);
 }
 
-static void ledger_put(struct hf_driver *drv, const struct hf_namespace *ns,
-		       bool open)
-{
-	struct hf_ledger_header *header = drv->ledger.header;
-	struct hf_ledger_namespace *free_entry = NULL;
-	struct hf_ledger_namespace *entry = NULL;
-
-	for (uint32_t i = 0; i < HF_LEDGER_NAMESPACES_MAX; i++) {
-		if (header->namespaces[i].nsid == ns->nsid) {
-			entry = &header->namespaces[i];
-		} else if (header->namespaces[i].nsid == 0 &&
-			   free_entry == NULL) {
-			free_entry = &header->namespaces[i];
-		}
-	}
-	if (entry == NULL) {
-		entry = free_entry;
-	}
-	if (entry == NULL) {
-		return; /* a successor will have to open it again */
-	}
-	memcpy(entry->nguid, ns->identity.nguid, sizeof(entry->nguid));
-	memcpy(entry->eui64, ns->identity.eui64, sizeof(entry->eui64));
-	memcpy(entry->uuid, ns->identity.uuid, sizeof(entry->uuid));
-	entry->open = open;
-	__atomic_store_n(&entry->nsid, ns->nsid, __ATOMIC_RELEASE);
-}
-
 static int step_open(struct hf_driver *drv, struct hf_job *job,
 		     struct hf_error *err)
 {
 	uint32_t nsid = job->number;
 	struct hf_namespace *ns;
 
-	if (!job->entered && find(drv, nsid) != NULL) {
+	ns = find(drv, nsid);
+	if (!job->entered && ns != NULL && !ns->open) {
+		/* A predecessor's: known, and free to be opened. */
+		ns->open = true;
+		*(struct hf_namespace **)job->arg = ns;
+		return 0;
+	}
+	if (!job->entered && ns != NULL) {
 		return hf_error_set(err, -EBUSY,
 				    "%s: namespace %u is open already; two "
 				    "owners would overwrite each other's data",

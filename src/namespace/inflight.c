@@ -192,7 +192,7 @@ static int attach_slot(struct hf_qpair *qp, struct hf_io *io,
 	fill_in(io, inflight);
 	struct hf_io_state *state = hf_io_state_of(io);
 	state->qp = qp;
-	state->begun = true;
+	state->waiter.begun = true;
 	state->issued_blocks = io->blocks;
 	state->single.iov_len = qp->pending.slots[number].len_bytes;
 	claim_slot(qp, io, number, 0, is_lost(inflight));
@@ -213,7 +213,7 @@ static int attach_record(struct hf_qpair *qp, struct hf_io *io,
 	fill_in(io, inflight);
 	struct hf_io_state *state = hf_io_state_of(io);
 	state->qp = qp;
-	state->begun = true;
+	state->waiter.begun = true;
 	state->record = (uint16_t)number;
 	state->first_error = record->result;
 	state->issued_blocks = record->issued_blocks;

@@ -243,7 +243,7 @@ static int issue_parts(struct hf_io *io, struct hf_qpair *qp)
 			__atomic_sub_fetch(&state->parts, 1, __ATOMIC_RELAXED);
 			return rc;
 		}
-		state->begun = true;
+		state->waiter.begun = true;
 		hf_split_advance(state, &split);
 		if (state->record != HF_LEDGER_NONE) {
 			qp->view.records[state->record].issued_blocks =
@@ -288,7 +288,7 @@ void hf_io_begin(struct hf_io *io)
 	state->parts = 1;
 	state->first_error = 0;
 	state->record = HF_LEDGER_NONE;
-	state->begun = false;
+	state->waiter.begun = false;
 	if (io->op == HF_OP_PASSTHROUGH && io->command != NULL) {
 		state->single.iov_base = io->command->data;
 		state->single.iov_len = io->command->data_len_bytes;
@@ -308,7 +308,7 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 	state->qp = qp;
 	/* Whoever came before goes first. */
 	bool in_line =
-		qp->state == HF_QPAIR_FENCED || !hf_list_empty(&qp->waiting);
+		qp->state != HF_QPAIR_LIVE || !hf_list_empty(&qp->waiting);
 	if (in_line && !may_wait) {
 		return -EAGAIN;
 	}
@@ -318,7 +318,7 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 		if (rc == 0) {
 			return 0;
 		}
-		if (!may_wait && !state->begun) {
+		if (!may_wait && !state->waiter.begun) {
 			if (state->record != HF_LEDGER_NONE) {
 				hf_qpair_record_give(qp, state->record);
 			}

@@ -15,7 +15,6 @@ struct hf_io_state {
 	uint32_t parts;         /* atomic: under way, and 1 while issuing */
 	int first_error;        /* atomic */
 	uint16_t record;
-	bool begun;            /* a part was issued */
 	struct hf_qpair *qp;   /* that the parts go to */
 	uint64_t range_blocks; /* deallocate: of that range, issued */
 };

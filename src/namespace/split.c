@@ -58,7 +58,7 @@ bool hf_split_is_done(const struct hf_io *io, const struct hf_io_state *state)
 		return state->range == io->range_count;
 	}
 	if (io->op == HF_OP_FLUSH || io->op == HF_OP_PASSTHROUGH) {
-		return state->begun;
+		return state->waiter.begun;
 	}
 	return state->issued_blocks == io->blocks;
 }

@@ -115,13 +115,12 @@ void hf_issuer_clear(struct hf_issuer *issuer)
 	pthread_mutex_unlock(&issuer->lock);
 }
 
-void hf_issuer_kill(struct hf_issuer *issuer, int result)
+void hf_issuer_cancel_parked(struct hf_issuer *issuer, int result)
 {
 	struct hf_list *link;
 
 	do {
 		pthread_mutex_lock(&issuer->lock);
-		issuer->dead = result;
 		link = hf_list_pop_front(&issuer->parked);
 		pthread_mutex_unlock(&issuer->lock);
 		if (link != NULL) {
@@ -131,4 +130,12 @@ void hf_issuer_kill(struct hf_issuer *issuer, int result)
 			waiter->cancel(waiter, result);
 		}
 	} while (link != NULL);
+}
+
+void hf_issuer_kill(struct hf_issuer *issuer, int result)
+{
+	pthread_mutex_lock(&issuer->lock);
+	issuer->dead = result;
+	pthread_mutex_unlock(&issuer->lock);
+	hf_issuer_cancel_parked(issuer, result);
 }

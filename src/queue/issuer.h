@@ -67,6 +67,9 @@ void hf_issuer_set(struct hf_issuer *issuer, struct hf_qpair *qp);
  * inside a call on it. */
 void hf_issuer_clear(struct hf_issuer *issuer);
 
+/* Ends what waits for a queue pair, and no more. */
+void hf_issuer_cancel_parked(struct hf_issuer *issuer, int result);
+
 /* Nothing more will be issued: ends what waits, and what is still to come. */
 void hf_issuer_kill(struct hf_issuer *issuer, int result);
 

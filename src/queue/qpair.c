@@ -481,6 +481,11 @@ static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
 	return posted;
 }
 
+static bool qpair_reaps(const struct hf_qpair *qp)
+{
+	return qp->state == HF_QPAIR_LIVE || qp->state == HF_QPAIR_DRAINING;
+}
+
 uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 {
 	struct harvest harvest;
@@ -488,7 +493,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 
 	harvest.lied = false;
 	hf_qpair_lock(qp);
-	while (taken < budget && qp->state == HF_QPAIR_LIVE) {
+	while (taken < budget && qpair_reaps(qp)) {
 		uint32_t room = HF_MIN(budget - taken, REAP_BATCH);
 		bool claimed = qp->claimed != HF_LEDGER_NONE;
 		uint32_t posted;
@@ -529,7 +534,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 bool hf_qpair_ready(struct hf_qpair *qp)
 {
 	hf_qpair_lock(qp);
-	bool ready = qp->state == HF_QPAIR_LIVE &&
+	bool ready = qpair_reaps(qp) &&
 		     (qp->claimed != HF_LEDGER_NONE || hf_cq_ready(&qp->cq));
 	hf_qpair_unlock(qp);
 	return ready;
@@ -553,7 +558,7 @@ uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result)
 		/* One that is DONE is being delivered by the thread that
 		 * reaped it. */
 		hf_qpair_lock(qp);
-		assert(qp->state != HF_QPAIR_LIVE);
+		assert(!qpair_reaps(qp));
 		bool taken = slot->state == HF_SLOT_TAKEN;
 		if (taken) {
 			__atomic_store_n(&slot->state, HF_SLOT_DONE,
@@ -571,18 +576,43 @@ uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result)
 	return ended;
 }
 
-void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result)
+static struct hf_waiter *take_waiter(struct hf_qpair *qp, bool idle_only)
 {
-	for (;;) {
-		hf_qpair_lock(qp);
-		struct hf_list *link = hf_list_pop_front(&qp->waiting);
-		hf_qpair_unlock(qp);
-		if (link == NULL) {
-			return;
-		}
+	struct hf_waiter *found = NULL;
 
+	hf_qpair_lock(qp);
+	hf_list_for_each(link, &qp->waiting)
+	{
 		struct hf_waiter *waiter =
 			hf_container_of(link, struct hf_waiter, link);
+
+		if (!idle_only || !waiter->begun) {
+			found = waiter;
+			break;
+		}
+	}
+	if (found != NULL) {
+		hf_list_remove(&found->link);
+	}
+	hf_qpair_unlock(qp);
+	return found;
+}
+
+static void cancel_each(struct hf_qpair *qp, int result, bool idle_only)
+{
+	struct hf_waiter *waiter;
+
+	while ((waiter = take_waiter(qp, idle_only)) != NULL) {
 		waiter->cancel(waiter, result);
 	}
+}
+
+void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result)
+{
+	cancel_each(qp, result, false);
+}
+
+void hf_qpair_cancel_idle(struct hf_qpair *qp, int result)
+{
+	cancel_each(qp, result, true);
 }

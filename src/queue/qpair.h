@@ -26,6 +26,7 @@ struct hf_waiter {
 	int (*resume)(struct hf_waiter *waiter, struct hf_qpair *qp);
 	/* It will not be issued any more. Without a lock. */
 	void (*cancel)(struct hf_waiter *waiter, int result);
+	bool begun; /* a part of it was issued */
 };
 
 /* What a command is made of; lives until hf_qpair_put() returns, but for the
@@ -45,9 +46,10 @@ struct hf_request {
 };
 
 enum hf_qpair_state {
-	HF_QPAIR_LIVE,   /* takes and issues */
-	HF_QPAIR_FENCED, /* takes, issues nothing, reaps nothing */
-	HF_QPAIR_DEAD,   /* takes nothing more */
+	HF_QPAIR_LIVE,     /* takes and issues */
+	HF_QPAIR_DRAINING, /* takes and reaps, issues nothing yet */
+	HF_QPAIR_FENCED,   /* takes, issues nothing, reaps nothing */
+	HF_QPAIR_DEAD,     /* takes nothing more */
 };
 
 /* How a device lied. */
@@ -233,5 +235,7 @@ void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state);
  */
 uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result);
 
-/* Ends everything that waits in line. Callbacks run in here. */
+/* Ends everything that waits in line, or only what was not begun. Callbacks
+ * run in here. */
 void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result);
+void hf_qpair_cancel_idle(struct hf_qpair *qp, int result);

@@ -157,6 +157,23 @@ int hf_runtime_queue_mode(struct hf_queue *queue, enum hf_queue_mode mode)
 	return rc;
 }
 
+void hf_runtime_queue_pause(struct hf_queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	if (queue->open && queue->has_thread) {
+		stop_thread(queue);
+	}
+	pthread_mutex_unlock(&queue->lock);
+}
+
+int hf_runtime_queue_unpause(struct hf_queue *queue)
+{
+	pthread_mutex_lock(&queue->lock);
+	bool threaded = queue->open && queue->mode == HF_THREAD;
+	pthread_mutex_unlock(&queue->lock);
+	return threaded ? hf_runtime_queue_mode(queue, HF_THREAD) : 0;
+}
+
 void hf_runtime_queue_close(struct hf_queue *queue)
 {
 	if (!queue->open) {

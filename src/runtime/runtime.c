@@ -115,6 +115,38 @@ static void stop_control(struct hf_runtime *runtime)
 	drv->leader = false;
 	pthread_cond_broadcast(&drv->progress);
 	pthread_mutex_unlock(&drv->progress_lock);
+	runtime->control_runs = false;
+}
+
+void hf_runtime_pause(struct hf_driver *drv)
+{
+	struct hf_runtime *runtime = drv->runtime;
+
+	for (uint32_t i = 0; i < drv->options.cpu_count; i++) {
+		hf_runtime_queue_pause(&runtime->queues[i]);
+	}
+	if (runtime->control_runs) {
+		stop_control(runtime);
+	}
+}
+
+int hf_runtime_unpause(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_runtime *runtime = drv->runtime;
+	int rc = 0;
+
+	runtime->stop = false;
+	if (runtime->threads) {
+		rc = start_control(runtime, err);
+	}
+	for (uint32_t i = 0; rc == 0 && i < drv->options.cpu_count; i++) {
+		rc = hf_runtime_queue_unpause(&runtime->queues[i]);
+		if (rc != 0) {
+			(void)hf_error_set(err, rc, "%s: no thread to reap",
+					   drv->dev->id);
+		}
+	}
+	return rc;
 }
 
 void hf_runtime_destroy(struct hf_driver *drv)

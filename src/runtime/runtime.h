@@ -51,6 +51,12 @@ HF_MUST_CHECK int hf_runtime_create(struct hf_driver *drv,
 /* Ends all threads. */
 void hf_runtime_destroy(struct hf_driver *drv);
 
+/* Stops all threads where they are, so that nothing reaps or calls back; and
+ * starts them again. */
+void hf_runtime_pause(struct hf_driver *drv);
+HF_MUST_CHECK int hf_runtime_unpause(struct hf_driver *drv,
+				     struct hf_error *err);
+
 /* See hf_queue_open() and the others in holdfast/io.h. */
 HF_MUST_CHECK int hf_runtime_queue_open(struct hf_driver *drv, uint32_t cpu,
 					enum hf_queue_mode mode,
@@ -59,6 +65,8 @@ HF_MUST_CHECK int hf_runtime_queue_open(struct hf_driver *drv, uint32_t cpu,
 void hf_runtime_queue_close(struct hf_queue *queue);
 HF_MUST_CHECK int hf_runtime_queue_mode(struct hf_queue *queue,
 					enum hf_queue_mode mode);
+void hf_runtime_queue_pause(struct hf_queue *queue);
+HF_MUST_CHECK int hf_runtime_queue_unpause(struct hf_queue *queue);
 int hf_runtime_queue_reap(struct hf_queue *queue, uint32_t budget);
 
 /* Issues one I/O on the queue of the CPU that the caller runs on, and sleeps

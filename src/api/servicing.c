@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "holdfast/servicing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "device/vfio.h"
+#include "device/vfio_user.h"
+#include "driver/ctrl.h"
+#include "driver/lifecycle.h"
+#include "driver/restore.h"
+#include "namespace/inflight.h"
+#include "runtime/carry.h"
+#include "runtime/runtime.h"
+
+int hf_driver_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
+		   struct hf_error *err)
+{
+	hf_runtime_pause(drv);
+	int rc = hf_save(drv, bytes, len_bytes, err);
+	if (rc != 0) {
+		/* It ran on, and goes on running. */
+		struct hf_error unpaused;
+
+		(void)!hf_runtime_unpause(drv, &unpaused);
+	}
+	return rc;
+}
+
+int hf_driver_resume(struct hf_driver *drv, struct hf_error *err)
+{
+	hf_save_undo(drv);
+	return hf_runtime_unpause(drv, err);
+}
+
+void hf_driver_leave(struct hf_driver *drv)
+{
+	hf_runtime_destroy(drv);
+	hf_lifecycle_leave(drv);
+}
+
+void hf_driver_set_keepalive(struct hf_driver *drv, bool allowed)
+{
+	__atomic_store_n(&drv->keepalive, allowed, __ATOMIC_RELAXED);
+}
+
+int hf_driver_carry(struct hf_driver *drv, struct hf_carry **out,
+		    struct hf_error *err)
+{
+	struct hf_carry *carry = calloc(1, sizeof(*carry));
+
+	if (carry == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "no memory for a set of descriptors");
+	}
+	hf_fdset_init(&carry->set);
+	int rc = hf_save_carry(drv, &carry->set, err);
+	if (rc != 0) {
+		free(carry);
+		return rc;
+	}
+	*out = carry;
+	return 0;
+}
+
+static int adopt_ledger(struct hf_ledger *ledger, struct hf_carry *carry,
+			struct hf_error *err)
+{
+	int fd = hf_fdset_take(&carry->set, "ledger");
+
+	if (fd < 0) {
+		return hf_error_set(err, -ENOENT,
+				    "the ledger was not handed over");
+	}
+	int rc = hf_ledger_adopt(ledger, fd, err);
+	if (rc != 0) {
+		close(fd);
+		return rc;
+	}
+	/* Before anything else: its owner may be alive. */
+	rc = hf_ledger_lock(ledger, err);
+	if (rc != 0) {
+		hf_ledger_close(ledger);
+	}
+	return rc;
+}
+
+int hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
+		    const struct hf_device_options *options,
+		    struct hf_error *err)
+{
+	struct hf_device_options defaults;
+	struct hf_ledger ledger = {0};
+	char kind[32] = "";
+
+	hf_device_options_init(&defaults);
+	if (options == NULL) {
+		options = &defaults;
+	}
+	int rc = adopt_ledger(&ledger, carry, err);
+	if (rc != 0) {
+		return rc;
+	}
+	(void)!hf_fdset_get_text(&carry->set, "kind", kind, sizeof(kind));
+	if (strcmp(kind, "vfio") == 0) {
+		rc = hf_vfio_adopt(device, &carry->set, options, err);
+	} else if (strcmp(kind, "vfio-user") == 0) {
+		rc = hf_vfio_user_adopt(device, &carry->set, options, err);
+	} else {
+		rc = hf_error_set(err, -EINVAL,
+				  "a device of kind '%s' cannot be taken over",
+				  kind);
+	}
+	if (rc != 0) {
+		hf_ledger_close(&ledger);
+		return rc;
+	}
+	(*device)->inherited = ledger;
+	return 0;
+}
+
+int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
+		      const uint8_t *bytes, size_t len_bytes,
+		      const struct hf_driver_options *options,
+		      struct hf_error *err)
+{
+	struct hf_driver_options defaults;
+
+	if (options == NULL) {
+		hf_driver_options_init(&defaults);
+		options = &defaults;
+	}
+	int rc = hf_restore(drv, device, bytes, len_bytes, options, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = hf_runtime_create(*drv, err);
+	if (rc != 0) {
+		hf_lifecycle_leave(*drv);
+	}
+	return rc;
+}
+
+int hf_device_clear(struct hf_device *device, struct hf_error *err)
+{
+	struct hf_ctrl ctrl;
+	int rc = hf_ctrl_probe(&ctrl, device, err);
+
+	if (rc == 0) {
+		rc = hf_ctrl_disable(&ctrl, err);
+	}
+	if (rc == 0) {
+		uint64_t deadline = hf_deadline_ms(ctrl.ready_timeout_ms);
+
+		do {
+			rc = hf_ctrl_disabled(&ctrl, err);
+		} while (rc == HF_STEP_WAIT && !hf_deadline_passed(deadline));
+	}
+	if (rc == HF_STEP_WAIT) {
+		rc = hf_error_set(err, -ETIMEDOUT,
+				  "%s: the controller did not stop within %u "
+				  "ms",
+				  device->id, ctrl.ready_timeout_ms);
+	}
+	hf_ledger_close(&device->inherited);
+	hf_device_release(device, HF_RELEASE_RESET);
+	return rc;
+}
+
+int hf_inflight_next(struct hf_driver *drv, uint64_t *cursor,
+		     struct hf_inflight *inflight)
+{
+	int found = 0;
+
+	pthread_mutex_lock(&drv->control);
+	while (found == 0 && *cursor >> 32 < drv->io_max) {
+		uint32_t queue = (uint32_t)(*cursor >> 32);
+		uint32_t at = (uint32_t)*cursor;
+
+		if (drv->io[queue] != NULL) {
+			found = hf_inflight_find(drv->io[queue], &at, inflight);
+		}
+		*cursor = found != 0 ? (uint64_t)queue << 32 | at
+				     : (uint64_t)(queue + 1) << 32;
+	}
+	pthread_mutex_unlock(&drv->control);
+	return found;
+}
+
+int hf_io_attach(struct hf_io *io, const struct hf_inflight *inflight,
+		 struct hf_error *err)
+{
+	uint32_t qid = inflight->private_[0];
+	struct hf_driver *drv;
+	struct hf_qpair *qp = NULL;
+
+	if (io->ns == NULL) {
+		return hf_error_set(err, -EINVAL,
+				    "an I/O is attached to with its namespace");
+	}
+	drv = io->ns->owner;
+	pthread_mutex_lock(&drv->control);
+	if (qid >= 1 && qid <= drv->io_max) {
+		qp = drv->io[qid - 1];
+	}
+	pthread_mutex_unlock(&drv->control);
+	if (qp == NULL) {
+		return hf_error_set(err, -EINVAL,
+				    "queue %u has no I/O of a predecessor",
+				    qid);
+	}
+	return hf_inflight_attach(qp, io, inflight, err);
+}
+
+static bool never(const void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+static void reap_all(struct hf_driver *drv)
+{
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			(void)hf_qpair_reap(drv->io[i], 64);
+		}
+	}
+}
+
+int hf_driver_drain_wait(struct hf_driver *drv, uint32_t timeout_ms,
+			 struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(timeout_ms);
+	uint32_t left;
+
+	hf_drain_start(drv);
+	for (;;) {
+		reap_all(drv);
+		left = __atomic_load_n(&drv->drain_left, __ATOMIC_ACQUIRE);
+		if (left == 0) {
+			pthread_mutex_lock(&drv->control);
+			hf_drain_check(drv);
+			pthread_mutex_unlock(&drv->control);
+			return 0;
+		}
+		if (hf_deadline_passed(deadline)) {
+			return hf_error_set(err, -ETIMEDOUT,
+					    "%s: %u commands of the "
+					    "predecessor's are still under way",
+					    drv->dev->id, left);
+		}
+		(void)!hf_control_wait(drv, never, NULL, hf_deadline_ms(1));
+	}
+}
+
+int hf_dma_next(struct hf_driver *drv, uint32_t *cursor, void **memory,
+		uint64_t *len_bytes)
+{
+	struct hf_dma_block block;
+
+	if (hf_dma_block_next(&drv->dev->dma, cursor, &block) != 0) {
+		return 0;
+	}
+	*memory = block.vaddr;
+	*len_bytes = block.len_bytes;
+	return 1;
+}

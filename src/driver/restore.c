@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Going on where another process stopped. First everything is looked at, and
+ * nothing outside of this process is changed; then everything goes live. */
+#include "driver/restore.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <nvme/types.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "driver/admin.h"
+#include "driver/aer.h"
+#include "driver/ioqueues.h"
+#include "driver/lifecycle.h"
+#include "state/saved.h"
+
+#define CC_ENABLE    1u
+#define CSTS_RDY     1u
+#define CSTS_CFS     2u
+#define DBL_ASQ_MASK 0xfffull
+
+static int check_registers(struct hf_driver *drv, struct hf_error *err)
+{
+	uint32_t cc;
+	uint32_t csts;
+
+	int rc = hf_ctrl_status(&drv->ctrl, &csts, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = hf_reg_read32(drv->dev, NVME_REG_CC, &cc);
+	if (rc != 0 || (cc & CC_ENABLE) == 0 || (csts & CSTS_RDY) == 0 ||
+	    (csts & CSTS_CFS) != 0) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: the controller is not ready (CC %#x, "
+				    "CSTS %#x): it was reset, or has failed, "
+				    "since its driver was there; clear it for "
+				    "a fresh start",
+				    drv->dev->id, cc, csts);
+	}
+	const struct hf_ledger_header *header = drv->ledger.header;
+	if (header->capabilities != drv->ctrl.cap ||
+	    header->version_register != drv->ctrl.vs) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: another controller: CAP is %#llx and "
+				    "was %#llx",
+				    drv->dev->id,
+				    (unsigned long long)drv->ctrl.cap,
+				    (unsigned long long)header->capabilities);
+	}
+	return 0;
+}
+
+static int check_admin_registers(struct hf_driver *drv, struct hf_error *err)
+{
+	const struct hf_qpair *admin = drv->admin;
+	uint64_t acq =
+		admin->block.iova + (uint64_t)((const uint8_t *)admin->cq.ring -
+					       admin->block.vaddr);
+	uint32_t size = admin->sq.entries - 1;
+	uint64_t asq_found;
+	uint64_t acq_found;
+	uint32_t aqa;
+
+	if (hf_reg_read64(drv->dev, NVME_REG_ASQ, &asq_found) != 0 ||
+	    hf_reg_read64(drv->dev, NVME_REG_ACQ, &acq_found) != 0 ||
+	    hf_reg_read32(drv->dev, NVME_REG_AQA, &aqa) != 0 ||
+	    (asq_found & ~DBL_ASQ_MASK) != admin->block.iova ||
+	    (acq_found & ~DBL_ASQ_MASK) != acq || aqa != (size << 16 | size)) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: the controller's admin queue is not "
+				    "the one in the ledger (ASQ %#llx, ACQ "
+				    "%#llx, AQA %#x): somebody else has driven "
+				    "it since",
+				    drv->dev->id, (unsigned long long)asq_found,
+				    (unsigned long long)acq_found, aqa);
+	}
+	return 0;
+}
+
+/* There is one way to restore: a crash has no message, so it is made. */
+static int check_message(struct hf_driver *drv, const uint8_t *bytes,
+			 size_t len_bytes, struct hf_error *err)
+{
+	uint8_t *made = NULL;
+	int rc = 0;
+
+	if (bytes == NULL) {
+		rc = hf_saved_encode(&drv->ledger, &made, &len_bytes, err);
+		bytes = made;
+	}
+	if (rc == 0) {
+		rc = hf_saved_verify(bytes, len_bytes, &drv->ledger, err);
+	}
+	free(made);
+	return rc;
+}
+
+static bool header_is_sane(const struct hf_ledger_header *header)
+{
+	return header->ready == 1 && header->cpu_count >= 1 &&
+	       header->cpu_count <= 65535 && header->io_queues_max >= 1 &&
+	       header->io_queues_max < header->queues_max &&
+	       header->queue_entries >= 2 && header->queue_entries <= 65536 &&
+	       memchr(header->device_id, '\0', sizeof(header->device_id)) !=
+		       NULL;
+}
+
+static int restore_admin(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_qpair_inherited inherited;
+	int eventfd;
+
+	int rc = drv->dev->ops->irq_map(drv->dev, 0, 0, &eventfd, err);
+	if (rc == 0) {
+		rc = hf_driver_watch(drv, eventfd, err);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	struct hf_qpair_config config =
+		hf_ioqueues_config(drv, 0, 0, eventfd, 0);
+	config.index = 0;
+	config.vector = 0;
+	rc = hf_qpair_restore(&drv->admin, &config, &inherited, err);
+	drv->admin_doubtful =
+		rc == 0 && inherited.doubtful && inherited.never_sent == 0;
+	return rc;
+}
+
+static int restore_queue(struct hf_driver *drv, uint32_t index, bool *doubtful,
+			 struct hf_error *err)
+{
+	const struct hf_ledger_view view =
+		hf_ledger_queue_view(&drv->ledger, index + 1);
+	struct hf_qpair_inherited inherited;
+	int eventfd;
+
+	int rc = drv->dev->ops->irq_map(drv->dev, index, view.queue->cpu,
+					&eventfd, err);
+	if (rc != 0) {
+		return rc;
+	}
+	const struct hf_qpair_config config =
+		hf_ioqueues_config(drv, index, view.queue->cpu, eventfd, 0);
+	rc = hf_qpair_restore(&drv->io[index], &config, &inherited, err);
+	if (rc == 0) {
+		drv->io_count++;
+		*doubtful = inherited.doubtful && inherited.never_sent == 0;
+	}
+	return rc;
+}
+
+static bool has_commands(const struct hf_ledger_view *view,
+			 const struct hf_ledger_header *header)
+{
+	uint32_t count = HF_MIN(view->queue->slot_count, header->slots_max);
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (view->slots[i].state != HF_SLOT_FREE) {
+			return true;
+		}
+	}
+	return view->queue->sq_recorded != view->queue->sq_rung ||
+	       view->queue->cq_head != view->queue->cq_rung;
+}
+
+/* In the order of the interrupts, all of which are mapped now: one device was
+ * seen not to take them out of order. */
+static int restore_io(struct hf_driver *drv, struct hf_error *err)
+{
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		const struct hf_ledger_view view =
+			hf_ledger_queue_view(&drv->ledger, i + 1);
+		int eventfd;
+		int rc = 0;
+
+		if (view.queue->state != HF_QUEUE_LIVE) {
+			continue;
+		}
+		if (view.queue->cpu >= drv->options.cpu_count ||
+		    view.queue->vector != i) {
+			return hf_error_set(err, -EINVAL,
+					    "%s: queue %u is of CPU %u with "
+					    "interrupt %u, which cannot be; "
+					    "clear the device",
+					    drv->dev->id, i + 1,
+					    view.queue->cpu,
+					    view.queue->vector);
+		}
+		if (i == 0 || has_commands(&view, drv->ledger.header)) {
+			rc = restore_queue(drv, i, &drv->io_doubtful[i], err);
+		} else {
+			rc = drv->dev->ops->irq_map(
+				drv->dev, i, view.queue->cpu, &eventfd, err);
+		}
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static int restore_namespaces(struct hf_driver *drv, struct hf_error *err)
+{
+	for (uint32_t i = 0; i < HF_LEDGER_NAMESPACES_MAX; i++) {
+		const struct hf_ledger_namespace *entry =
+			&drv->ledger.header->namespaces[i];
+		struct hf_ns_geometry geometry;
+		struct hf_ns_identity identity;
+		struct hf_namespace *ns;
+
+		if (entry->nsid == 0) {
+			continue;
+		}
+		int rc = hf_ns_parse(&geometry, &identity,
+				     (const void *)entry->identify, entry->nsid,
+				     err);
+		if (rc != 0) {
+			return rc;
+		}
+		memcpy(identity.uuid, entry->uuid, sizeof(identity.uuid));
+		rc = hf_ns_create(&ns, entry->nsid, &geometry, &identity,
+				  &drv->limits, &drv->issuers, drv);
+		if (rc != 0) {
+			return hf_error_set(err, rc,
+					    "%s: no memory for namespace %u",
+					    drv->dev->id, entry->nsid);
+		}
+		hf_list_push_back(&drv->namespaces, &ns->link);
+	}
+	return 0;
+}
+
+static int look_at_all(struct hf_driver *drv, const uint8_t *bytes,
+		       size_t len_bytes, struct hf_error *err)
+{
+	const struct hf_ledger_header *header = drv->ledger.header;
+
+	int rc = check_registers(drv, err);
+	if (rc == 0) {
+		rc = check_message(drv, bytes, len_bytes, err);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	drv->io_max = header->io_queues_max;
+	hf_io_limits_parse(&drv->limits, (const void *)header->identify,
+			   header->has_identify_nvm != 0 ? header->identify_nvm
+							 : NULL,
+			   drv->options.pool_pages);
+	drv->limits.bounce = header->bounce != 0;
+	rc = restore_admin(drv, err);
+	if (rc == 0) {
+		rc = check_admin_registers(drv, err);
+	}
+	if (rc == 0) {
+		rc = restore_io(drv, err);
+	}
+	if (rc == 0) {
+		rc = restore_namespaces(drv, err);
+	}
+	return rc;
+}
+
+static void inherited_admin_done(void *ctx, const struct hf_completion *how)
+{
+	struct hf_driver *drv = ctx;
+
+	(void)how;
+	drv->inherited_admin--;
+}
+
+static void ignore(void *ctx, const struct hf_completion *how)
+{
+	(void)ctx;
+	(void)how;
+}
+
+/* Commands of the driver's own have nobody to be given to. */
+static void claim_own(struct hf_driver *drv, struct hf_qpair *qp)
+{
+	const struct hf_data none = {0};
+
+	hf_qpair_lock(qp);
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		struct hf_ledger_slot *slot = &qp->pending.slots[i];
+
+		if (slot->state == HF_SLOT_FREE) {
+			continue;
+		}
+		if (slot->kind == HF_SLOT_ADMIN) {
+			slot->flags |= HF_SLOT_TO_DEVICE; /* not copied out */
+			drv->inherited_admin++;
+			hf_qpair_claim(qp, (uint16_t)i, inherited_admin_done,
+				       drv, &none);
+		} else if (slot->kind == HF_SLOT_FILLER) {
+			hf_qpair_claim(qp, (uint16_t)i, ignore, NULL, &none);
+		}
+	}
+	hf_qpair_unlock(qp);
+}
+
+/*
+ * The predecessor recorded a tail and may have died before it rang. Ringing
+ * the same value twice is a host's error, so that a command of our own goes
+ * behind, and its bell says both.
+ */
+static void make_certain(struct hf_driver *drv, struct hf_qpair *qp)
+{
+	struct hf_request request = {
+		.kind = HF_SLOT_FILLER,
+		.record = HF_LEDGER_NONE,
+		.done = ignore,
+	};
+
+	if (qp == drv->admin) {
+		request.sqe.opcode = nvme_admin_get_features;
+		request.sqe.cdw10 = htole32(NVME_FEAT_FID_NUM_QUEUES);
+	} else {
+		uint32_t nsid = drv->ledger.header->namespaces[0].nsid;
+
+		request.sqe.opcode = nvme_cmd_flush;
+		request.sqe.nsid = htole32(nsid != 0 ? nsid : 1);
+	}
+	hf_qpair_lock(qp);
+	if (hf_qpair_put(qp, &request) >= 0) {
+		drv->ledger.header->fillers++;
+	}
+	hf_qpair_commit(qp);
+	hf_qpair_unlock(qp);
+}
+
+static void queue_goes_live(struct hf_driver *drv, uint32_t index)
+{
+	struct hf_qpair *qp = drv->io[index];
+
+	claim_own(drv, qp);
+	hf_qpair_resume_service(qp);
+	if (drv->io_doubtful[index]) {
+		make_certain(drv, qp);
+		drv->io_doubtful[index] = false;
+	}
+	if (drv->draining) {
+		hf_qpair_set_state(qp, HF_QPAIR_DRAINING);
+	}
+	hf_issuer_set(&drv->issuers.each[qp->cpu], qp);
+	/* What completed while nobody was there raised no edge here. */
+	hf_qpair_wake(qp);
+}
+
+/* A queue that was being made or deleted when its owner died: the controller
+ * may have it, or half of it. number: queue identifier. */
+static int step_wait_inherited(struct hf_driver *drv, struct hf_job *job,
+			       struct hf_error *err)
+{
+	(void)err;
+	return drv->inherited_admin == 0 ? 0 : hf_job_wait_register(job);
+}
+
+static int delete_queue(struct hf_driver *drv, struct hf_job *job,
+			uint8_t opcode, struct hf_error *err)
+{
+	const struct nvme_sqe sqe = {
+		.opcode = opcode,
+		.cdw10 = htole32(job->number),
+	};
+	int rc = hf_admin_step(drv, job, &sqe, NULL, 0, false, err);
+
+	/* Invalid Queue Identifier: it was never made. */
+	return rc == HF_STEP_WAIT ? rc : 0;
+}
+
+static int step_delete_sq(struct hf_driver *drv, struct hf_job *job,
+			  struct hf_error *err)
+{
+	return delete_queue(drv, job, nvme_admin_delete_sq, err);
+}
+
+static int step_delete_cq(struct hf_driver *drv, struct hf_job *job,
+			  struct hf_error *err)
+{
+	return delete_queue(drv, job, nvme_admin_delete_cq, err);
+}
+
+static int step_free(struct hf_driver *drv, struct hf_job *job,
+		     struct hf_error *err)
+{
+	const struct hf_ledger_view view =
+		hf_ledger_queue_view(&drv->ledger, job->number);
+	struct hf_dma_block block;
+
+	(void)err;
+	if (hf_dma_block_claim(&drv->dev->dma, HF_DMA_OWNER_IO_QUEUE,
+			       job->number, &block) == 0) {
+		hf_dma_block_free(&drv->dev->dma, &block);
+	}
+	__atomic_store_n(&view.queue->state, HF_QUEUE_FREE, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void clean_up_finished(struct hf_driver *drv, struct hf_job *job)
+{
+	(void)drv;
+	free(job);
+}
+
+static const struct hf_job_step clean_up_steps[] = {
+	{"wait for the predecessor's admin commands", step_wait_inherited},
+	{"delete a submission queue", step_delete_sq},
+	{"delete a completion queue", step_delete_cq},
+	{"free a queue", step_free},
+};
+
+static const struct hf_job_kind clean_up_kind = {
+	.name = "cleaning up after a predecessor",
+	.steps = clean_up_steps,
+	.step_count = HF_ARRAY_LEN(clean_up_steps),
+	.finished = clean_up_finished,
+};
+
+static void clean_up_half_made(struct hf_driver *drv)
+{
+	for (uint32_t i = 1; i < drv->ledger.header->queues_max; i++) {
+		const struct hf_ledger_view view =
+			hf_ledger_queue_view(&drv->ledger, i);
+		struct hf_job *job;
+
+		if (view.queue->state == HF_QUEUE_FREE ||
+		    view.queue->state == HF_QUEUE_LIVE) {
+			continue;
+		}
+		job = malloc(sizeof(*job));
+		if (job != NULL) {
+			hf_job_init(job, &clean_up_kind);
+			job->number = i;
+			hf_driver_queue_job_locked(drv, job);
+		}
+	}
+}
+
+static void go_live(struct hf_driver *drv)
+{
+	pthread_mutex_lock(&drv->control);
+	claim_own(drv, drv->admin);
+	hf_aer_inherit(drv);
+	hf_qpair_resume_service(drv->admin);
+	if (drv->admin_doubtful) {
+		make_certain(drv, drv->admin);
+	}
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			queue_goes_live(drv, i);
+		}
+	}
+	drv->ledger.header->restores++;
+	hf_aer_start(drv);
+	clean_up_half_made(drv);
+	hf_driver_set_state(drv, HF_DRIVER_READY);
+	hf_driver_kick(drv);
+	hf_log_info(&drv->log,
+		    "%s: restored, %u I/O queues at once, the rest "
+		    "when they are wanted",
+		    drv->dev->id, drv->io_count);
+	pthread_mutex_unlock(&drv->control);
+}
+
+bool hf_restore_prototype(struct hf_driver *drv, uint32_t cpu)
+{
+	struct hf_error err;
+
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		const struct hf_ledger_view view =
+			hf_ledger_queue_view(&drv->ledger, i + 1);
+
+		if (drv->io[i] != NULL || view.queue->state != HF_QUEUE_LIVE ||
+		    view.queue->cpu != cpu) {
+			continue;
+		}
+		if (restore_queue(drv, i, &drv->io_doubtful[i], &err) != 0) {
+			hf_log_error(&drv->log, "%s", err.message);
+			return false;
+		}
+		queue_goes_live(drv, i);
+		return true;
+	}
+	return false;
+}
+
+static int prepare_options(struct hf_driver_options *mine,
+			   const struct hf_driver_options *options,
+			   const struct hf_device *device, struct hf_error *err)
+{
+	const struct hf_ledger_header *header = device->inherited.header;
+
+	if (header == NULL) {
+		return hf_error_set(err, -ENOENT,
+				    "%s: no ledger was left with the device: "
+				    "there is nothing to restore from",
+				    device->id);
+	}
+	if (!header_is_sane(header)) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: the ledger is of a driver that had "
+				    "not come up, or contradicts itself; clear "
+				    "the device for a fresh start",
+				    device->id);
+	}
+	if (strcmp(header->device_id, device->id) != 0) {
+		return hf_error_set(err, -EINVAL, "%s: the ledger is of %s",
+				    device->id, header->device_id);
+	}
+	*mine = *options;
+	mine->cpu_count = HF_MAX(options->cpu_count, header->cpu_count);
+	mine->io_queues = header->queues_max - 1;
+	mine->queue_entries = header->queue_entries;
+	mine->pool_pages = HF_MIN(header->pages_max, mine->pool_pages);
+	mine->bounce = header->bounce != 0;
+	return 0;
+}
+
+int hf_restore(struct hf_driver **out, struct hf_device *device,
+	       const uint8_t *bytes, size_t len_bytes,
+	       const struct hf_driver_options *options, struct hf_error *err)
+{
+	struct hf_driver_options mine;
+	struct hf_driver *drv;
+
+	int rc = prepare_options(&mine, options, device, err);
+	if (rc == 0) {
+		rc = hf_lifecycle_build(&drv, device, &mine, err);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	drv->ledger = device->inherited;
+	device->inherited.header = NULL;
+	rc = look_at_all(drv, bytes, len_bytes, err);
+	if (rc != 0) {
+		/* The device goes back with all that it came with. */
+		device->inherited = drv->ledger;
+		drv->ledger.header = NULL;
+		hf_lifecycle_abandon(drv);
+		return rc;
+	}
+	go_live(drv);
+	*out = drv;
+	return 0;
+}

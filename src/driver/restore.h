@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A driver that goes on where another process stopped, and one that stops so
+ * that another can. */
+#pragma once
+
+#include "driver/driver.h"
+#include "holdfast/servicing.h"
+
+/* As hf_driver_save(), resume and drain; the runtime's threads stand still. */
+int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
+	    struct hf_error *err);
+void hf_save_undo(struct hf_driver *drv);
+
+/* Adds to @set what a successor needs of device and driver. */
+int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
+		  struct hf_error *err);
+
+/* As hf_driver_restore(), without the runtime. */
+int hf_restore(struct hf_driver **drv, struct hf_device *device,
+	       const uint8_t *bytes, size_t len_bytes,
+	       const struct hf_driver_options *options, struct hf_error *err);
+
+/* A queue of the predecessor's that nothing is under way on is restored when
+ * its CPU first issues. True if there was one. Control lock held. */
+bool hf_restore_prototype(struct hf_driver *drv, uint32_t cpu);
+
+/* Drops the results of what nobody has attached to; nothing new is issued on
+ * any queue until it has ended. */
+void hf_drain_start(struct hf_driver *drv);
+/* Ends the barrier if there is nothing left. Control lock held. */
+void hf_drain_check(struct hf_driver *drv);

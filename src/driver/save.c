@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "driver/bring_up.h"
+#include "driver/policy.h"
+#include "driver/restore.h"
+#include "namespace/inflight.h"
+#include "state/saved.h"
+
+static int check_allowed(struct hf_driver *drv, struct hf_error *err)
+{
+	const char *why = hf_policy_forbids_keepalive(drv);
+
+	if (why != NULL) {
+		return hf_error_set(err, -EPERM,
+				    "%s: the controller is not to outlive its "
+				    "driver: %s",
+				    drv->dev->id, why);
+	}
+	if (drv->dev->ops->carry == NULL) {
+		return hf_error_set(err, -ENOTSUP,
+				    "%s: the controller lives in this process "
+				    "and ends with it; run it with 'holdfast "
+				    "emulate' to keep it",
+				    drv->dev->id);
+	}
+	if (hf_driver_state(drv) != HF_DRIVER_READY) {
+		return hf_error_set(err, -EBUSY,
+				    "%s: the driver is not ready (starting, "
+				    "recovering, closing or failed), and only "
+				    "a ready one can be saved",
+				    drv->dev->id);
+	}
+	return 0;
+}
+
+static void cancel_not_begun(struct hf_driver *drv)
+{
+	for (uint32_t i = 0; i < drv->issuers.count; i++) {
+		hf_issuer_cancel_parked(&drv->issuers.each[i], -ECANCELED);
+	}
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			hf_qpair_cancel_idle(drv->io[i], -ECANCELED);
+		}
+	}
+}
+
+int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
+	    struct hf_error *err)
+{
+	pthread_mutex_lock(&drv->control);
+	int rc = check_allowed(drv, err);
+	if (rc == 0) {
+		/* No doorbell is owed after this: each batch ends with one. */
+		hf_driver_fence(drv, HF_QPAIR_FENCED);
+		rc = hf_saved_encode(&drv->ledger, bytes, len_bytes, err);
+		if (rc != 0) {
+			hf_driver_fence(drv, HF_QPAIR_LIVE);
+		}
+	}
+	if (rc == 0) {
+		drv->saved = true;
+		cancel_not_begun(drv);
+		hf_log_info(&drv->log, "%s: saved in %zu bytes", drv->dev->id,
+			    *len_bytes);
+	}
+	pthread_mutex_unlock(&drv->control);
+	return rc;
+}
+
+void hf_save_undo(struct hf_driver *drv)
+{
+	pthread_mutex_lock(&drv->control);
+	if (drv->saved) {
+		drv->saved = false;
+		hf_driver_fence(drv, drv->draining ? HF_QPAIR_DRAINING
+						   : HF_QPAIR_LIVE);
+		hf_driver_kick(drv);
+	}
+	pthread_mutex_unlock(&drv->control);
+}
+
+int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
+		  struct hf_error *err)
+{
+	int rc;
+
+	if (drv->dev->ops->carry == NULL) {
+		return hf_error_set(err, -ENOTSUP,
+				    "%s: the controller lives in this process "
+				    "and ends with it",
+				    drv->dev->id);
+	}
+	pthread_mutex_lock(&drv->control);
+	rc = hf_fdset_put_text(set, err, "kind", "%s", drv->dev->ops->kind);
+	if (rc == 0) {
+		rc = hf_fdset_add(set, drv->ledger.fd, err, "ledger");
+	}
+	if (rc == 0) {
+		rc = drv->dev->ops->carry(drv->dev, set, err);
+	}
+	pthread_mutex_unlock(&drv->control);
+	return rc;
+}
+
+static void drained_one(void *ctx, const struct hf_completion *how)
+{
+	struct hf_driver *drv = ctx;
+
+	(void)how;
+	if (__atomic_sub_fetch(&drv->drain_left, 1, __ATOMIC_ACQ_REL) == 0) {
+		hf_driver_kick(drv);
+	}
+}
+
+void hf_drain_start(struct hf_driver *drv)
+{
+	pthread_mutex_lock(&drv->control);
+	if (!drv->draining) {
+		drv->draining = true;
+		/* One more until all queues are counted. */
+		__atomic_store_n(&drv->drain_left, 1, __ATOMIC_RELAXED);
+		for (uint32_t i = 0; i < drv->io_max; i++) {
+			if (drv->io[i] == NULL) {
+				continue;
+			}
+			hf_qpair_set_state(drv->io[i], HF_QPAIR_DRAINING);
+			__atomic_add_fetch(
+				&drv->drain_left,
+				hf_inflight_drop(drv->io[i], drained_one, drv),
+				__ATOMIC_RELAXED);
+		}
+		__atomic_sub_fetch(&drv->drain_left, 1, __ATOMIC_ACQ_REL);
+	}
+	hf_drain_check(drv);
+	pthread_mutex_unlock(&drv->control);
+}
+
+void hf_drain_check(struct hf_driver *drv)
+{
+	if (!drv->draining || drv->saved ||
+	    __atomic_load_n(&drv->drain_left, __ATOMIC_ACQUIRE) != 0) {
+		return;
+	}
+	drv->draining = false;
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL &&
+		    drv->io[i]->state == HF_QPAIR_DRAINING) {
+			hf_qpair_set_state(drv->io[i], HF_QPAIR_LIVE);
+		}
+	}
+}
