@@ -443,17 +443,19 @@ static void *worker_main(void *user)
 static int get_memory(struct worker *worker)
 {
 	const struct worker_plan *plan = worker->plan;
-	struct hf_error err = {.message = "out of memory"};
+	struct hf_error err = {.message = ""};
 
 	worker->io = calloc(plan->depth, sizeof(*worker->io));
 	worker->free = calloc(plan->depth, sizeof(*worker->free));
 	worker->foreign = calloc(plan->depth, sizeof(*worker->foreign));
 	worker->batch = calloc(plan->batch, sizeof(*worker->batch));
-	if (worker->io && worker->free && worker->foreign && worker->batch) {
-		worker->memory = hf_dma_alloc(
-			plan->drv, (uint64_t)plan->depth * plan->unit_bytes,
-			&err);
+	if (!worker->io || !worker->free || !worker->foreign ||
+	    !worker->batch) {
+		worker_fail(worker, "out of memory");
+		return -1;
 	}
+	worker->memory = hf_dma_alloc(
+		plan->drv, (uint64_t)plan->depth * plan->unit_bytes, &err);
 	if (!worker->memory) {
 		worker_fail(worker, err.message);
 		return -1;
