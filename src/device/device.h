@@ -55,6 +55,9 @@ struct hf_device_ops {
 	 * -ENOSPC at a limit of mappings, -ENOMEM at one of locked memory. */
 	int (*dma_map)(struct hf_device *dev, const struct hf_dma_mapping *map,
 		       struct hf_error *err);
+	/* Sets map->iova, where dma.limits.physical is set. */
+	int (*dma_iova)(struct hf_device *dev, struct hf_dma_mapping *map,
+			struct hf_error *err);
 	/* Exactly as mapped. Returns once the device cannot reach it. */
 	int (*dma_unmap)(struct hf_device *dev,
 			 const struct hf_dma_mapping *map,

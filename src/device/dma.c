@@ -242,6 +242,21 @@ static int iova_find(const struct hf_dma *dma, uint64_t len_bytes,
 	return -ENOSPC;
 }
 
+static int iova_choose(const struct hf_dma *dma, struct hf_dma_mapping *map,
+		       struct hf_error *err)
+{
+	if (dma->limits.physical) {
+		return dma->dev->ops->dma_iova(dma->dev, map, err);
+	}
+	if (iova_find(dma, map->len_bytes, &map->iova) != 0) {
+		return hf_error_set(err, -ENOSPC,
+				    "%s: no IOVA range is left for %llu bytes",
+				    dma->dev->id,
+				    (unsigned long long)map->len_bytes);
+	}
+	return 0;
+}
+
 static int region_slot(const struct hf_dma *dma, uint32_t *index,
 		       struct hf_error *err)
 {
@@ -282,11 +297,9 @@ int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 	if (rc != 0) {
 		return rc;
 	}
-	if (iova_find(dma, map->len_bytes, &map->iova) != 0) {
-		return hf_error_set(err, -ENOSPC,
-				    "%s: no IOVA range is left for %llu bytes",
-				    dma->dev->id,
-				    (unsigned long long)map->len_bytes);
+	rc = iova_choose(dma, map, err);
+	if (rc != 0) {
+		return rc;
 	}
 	rc = hf_iova_map_add(&dma->map, map->vaddr, map->len_bytes, map->iova);
 	if (rc != 0) {

@@ -33,6 +33,8 @@ struct hf_dma_limits {
 		uint64_t last;
 	} ranges[32];
 	bool private_memory; /* can map memory that is in no shared file */
+	bool physical; /* an IOVA is where memory is: ops->dma_iova tells, and
+			  pools are of one huge page each */
 };
 
 /* A piece of DMA memory that somebody owns. */

@@ -86,7 +86,10 @@ static int pool_add(struct hf_dma *dma, uint64_t len_bytes,
 	}
 	dma->regions[index].used = used;
 	dma->regions[index].pages = map.len_bytes / HF_DMA_PAGE;
-	dma->next_pool_bytes = HF_MIN(dma->next_pool_bytes * 2, POOL_MAX_BYTES);
+	if (!dma->limits.physical) {
+		dma->next_pool_bytes =
+			HF_MIN(dma->next_pool_bytes * 2, POOL_MAX_BYTES);
+	}
 	return 0;
 }
 

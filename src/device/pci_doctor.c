@@ -283,7 +283,12 @@ static void look_at_permissions(struct doctor *doctor)
 		look_at_file(doctor, "/dev/iommu", &by_iommufd);
 	}
 	if (hf_pci_group(doctor->root, doctor->bdf, &group) == 0) {
-		snprintf(file, sizeof(file), "/dev/vfio/%u", group);
+		snprintf(file, sizeof(file), "/dev/vfio/%s%u",
+			 hf_pci_exists(doctor->root, "/dev/vfio/noiommu-%u",
+				       group)
+				 ? "noiommu-"
+				 : "",
+			 group);
 		look_at_file(doctor, file, &by_group);
 	}
 	if (!(by_device && by_iommufd) && !by_group) {

@@ -174,12 +174,26 @@ static const struct hf_device_ops vfio_ops = {
 	.irq_unmap_all = hf_vfio_irq_unmap_all,
 	.dma_map = hf_vfio_dma_map,
 	.dma_unmap = hf_vfio_dma_unmap,
+	.dma_iova = hf_vfio_noiommu_iova,
 	.reset = vfio_reset,
 	.carry = hf_vfio_carry,
 	.remove_request_fd = hf_vfio_request_fd,
 	.inspect = vfio_inspect,
 	.destroy = vfio_destroy,
 };
+
+void hf_vfio_set_mode(struct hf_vfio *vfio, enum hf_vfio_mode mode)
+{
+	bool noiommu = mode == HF_VFIO_NOIOMMU;
+
+	vfio->mode = mode;
+	vfio->dev.dma.limits.private_memory = !noiommu;
+	/* The device has to be told where memory really is. */
+	vfio->dev.dma.limits.physical = noiommu;
+	if (noiommu) {
+		vfio->dev.options.huge_pages = HF_HUGE_PAGES_ONLY;
+	}
+}
 
 struct hf_vfio *hf_vfio_new(const struct hf_device_options *options)
 {
@@ -190,6 +204,7 @@ struct hf_vfio *hf_vfio_new(const struct hf_device_options *options)
 	}
 	vfio->dev.ops = &vfio_ops;
 	vfio->dev.options = *options;
+	hf_vfio_set_mode(vfio, HF_VFIO_AUTO);
 	vfio->device_fd = -1;
 	vfio->group_fd = -1;
 	vfio->container_fd = -1;
@@ -254,7 +269,6 @@ int hf_vfio_setup(struct hf_vfio *vfio, bool inherited, struct hf_error *err)
 		return rc;
 	}
 
-	vfio->dev.dma.limits.private_memory = true;
 	rc = vfio->mode == HF_VFIO_CDEV ? hf_vfio_cdev_limits(vfio, err)
 					: hf_vfio_group_limits(vfio, err);
 	if (rc != 0) {
@@ -345,7 +359,7 @@ static int connect_auto(struct hf_vfio *vfio, struct hf_error *err)
 	struct hf_error cdev_error = {0};
 	struct hf_error group_error = {0};
 
-	vfio->mode = HF_VFIO_CDEV;
+	hf_vfio_set_mode(vfio, HF_VFIO_CDEV);
 	int rc = hf_vfio_cdev_open(vfio, &cdev_error);
 	if (rc == 0) {
 		return 0;
@@ -359,7 +373,7 @@ static int connect_auto(struct hf_vfio *vfio, struct hf_error *err)
 	close_fd(&vfio->device_fd);
 	close_fd(&vfio->iommufd);
 
-	vfio->mode = HF_VFIO_GROUP;
+	hf_vfio_set_mode(vfio, HF_VFIO_GROUP);
 	int group_rc = hf_vfio_group_open(vfio, &group_error);
 	if (group_rc == 0) {
 		return 0;
@@ -374,7 +388,7 @@ static int connect_auto(struct hf_vfio *vfio, struct hf_error *err)
 static int vfio_connect(struct hf_vfio *vfio, enum hf_vfio_mode mode,
 			struct hf_error *err)
 {
-	vfio->mode = mode;
+	hf_vfio_set_mode(vfio, mode);
 	switch (mode) {
 	case HF_VFIO_AUTO:
 		return connect_auto(vfio, err);

@@ -34,10 +34,11 @@ static int adopt_mode(struct hf_vfio *vfio, const struct hf_fdset *set,
 		mode[0] = '\0';
 	}
 	if (strcmp(mode, "cdev") == 0) {
-		vfio->mode = HF_VFIO_CDEV;
+		hf_vfio_set_mode(vfio, HF_VFIO_CDEV);
 		vfio->iommufd = hf_fdset_find(set, "vfio-iommufd");
-	} else if (strcmp(mode, "group") == 0) {
-		vfio->mode = HF_VFIO_GROUP;
+	} else if (strcmp(mode, "group") == 0 || strcmp(mode, "noiommu") == 0) {
+		hf_vfio_set_mode(vfio, mode[0] == 'g' ? HF_VFIO_GROUP
+						      : HF_VFIO_NOIOMMU);
 		vfio->container_fd = hf_fdset_find(set, "vfio-container");
 	} else {
 		return hf_error_set(err, -EINVAL,

@@ -65,6 +65,23 @@ static int map_type1(struct hf_vfio *vfio, const struct hf_dma_mapping *map)
 	return hf_vfio_ioctl(vfio->container_fd, VFIO_IOMMU_MAP_DMA, &ask);
 }
 
+/* Without an IOMMU there is nobody to tell; hf_vfio_noiommu_iova() has looked
+ * at the memory, which is of a file. */
+static int map_any(struct hf_vfio *vfio, const struct hf_dma_mapping *map)
+{
+	switch (vfio->mode) {
+	case HF_VFIO_CDEV:
+		return map_iommufd(vfio, map);
+	case HF_VFIO_GROUP:
+		return map_type1(vfio, map);
+	case HF_VFIO_NOIOMMU:
+		return map->fd >= 0 ? 0 : -ENOTSUP;
+	case HF_VFIO_AUTO:
+		break;
+	}
+	return -EINVAL;
+}
+
 static int explain_no_memory(struct hf_vfio *vfio,
 			     const struct hf_dma_mapping *map,
 			     struct hf_error *err)
@@ -120,8 +137,7 @@ int hf_vfio_dma_map(struct hf_device *dev, const struct hf_dma_mapping *map,
 {
 	struct hf_vfio *vfio = hf_vfio_of(dev);
 
-	int rc = vfio->mode == HF_VFIO_CDEV ? map_iommufd(vfio, map)
-					    : map_type1(vfio, map);
+	int rc = map_any(vfio, map);
 	if (rc < 0) {
 		return explain_map(vfio, rc, map, err);
 	}
@@ -158,13 +174,27 @@ static int unmap_type1(struct hf_vfio *vfio, const struct hf_dma_mapping *map)
 	return rc >= 0 && ask.size == 0 ? 1 : rc;
 }
 
+static int unmap_any(struct hf_vfio *vfio, const struct hf_dma_mapping *map)
+{
+	switch (vfio->mode) {
+	case HF_VFIO_CDEV:
+		return unmap_iommufd(vfio, map);
+	case HF_VFIO_GROUP:
+		return unmap_type1(vfio, map);
+	case HF_VFIO_NOIOMMU:
+		return 0;
+	case HF_VFIO_AUTO:
+		break;
+	}
+	return -EINVAL;
+}
+
 int hf_vfio_dma_unmap(struct hf_device *dev, const struct hf_dma_mapping *map,
 		      struct hf_error *err)
 {
 	struct hf_vfio *vfio = hf_vfio_of(dev);
 
-	int rc = vfio->mode == HF_VFIO_CDEV ? unmap_iommufd(vfio, map)
-					    : unmap_type1(vfio, map);
+	int rc = unmap_any(vfio, map);
 	if (rc < 0) {
 		return hf_error_set(err, rc,
 				    "%s: unmapping %llu bytes at IOVA %#llx "

@@ -61,10 +61,10 @@ static int fds_take(struct hf_vfio *vfio, const struct hf_vfio_fds *fds,
 
 	vfio->ioas_id = fds->ioas_id;
 	if (vfio->iommufd >= 0) {
-		vfio->mode = HF_VFIO_CDEV;
+		hf_vfio_set_mode(vfio, HF_VFIO_CDEV);
 		return hf_vfio_cdev_attach(vfio, err);
 	}
-	vfio->mode = HF_VFIO_GROUP;
+	hf_vfio_set_mode(vfio, HF_VFIO_GROUP);
 	return vfio->device_fd >= 0 ? 0 : hf_vfio_group_attach(vfio, err);
 }
 

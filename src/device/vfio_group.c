@@ -162,6 +162,14 @@ int hf_vfio_group_open(struct hf_vfio *vfio, struct hf_error *err)
 				  "'holdfast doctor' tells more",
 			vfio->dev.id);
 	}
+	if (!noiommu && hf_pci_exists(NULL, "/dev/vfio/noiommu-%u", group)) {
+		return hf_error_set(err, -EOPNOTSUPP,
+				    "%s: the IOMMU is off, and the device was "
+				    "bound for use without one, which has to "
+				    "be asked for: vfio:%s,mode=noiommu; see "
+				    "holdfast-vfio(7) first",
+				    vfio->dev.id, vfio->bdf);
+	}
 	snprintf(vfio->node, sizeof(vfio->node),
 		 noiommu ? "/dev/vfio/noiommu-%u" : "/dev/vfio/%u", group);
 	rc = hf_vfio_open_node(vfio->node, vfio->dev.id, &vfio->group_fd, err);

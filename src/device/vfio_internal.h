@@ -155,6 +155,10 @@ int hf_vfio_dma_map(struct hf_device *dev, const struct hf_dma_mapping *map,
 int hf_vfio_dma_unmap(struct hf_device *dev, const struct hf_dma_mapping *map,
 		      struct hf_error *err);
 
+/* vfio_noiommu.c: the physical address of huge pages. */
+int hf_vfio_noiommu_iova(struct hf_device *dev, struct hf_dma_mapping *map,
+			 struct hf_error *err);
+
 /* vfio_carry.c */
 int hf_vfio_carry(struct hf_device *dev, struct hf_fdset *set,
 		  struct hf_error *err);
@@ -164,6 +168,8 @@ HF_MUST_CHECK int hf_vfio_setup(struct hf_vfio *vfio, bool inherited,
 /* hf_vfio_setup(), bus mastering and DMA memory; frees @vfio on failure. */
 HF_MUST_CHECK int hf_vfio_finish(struct hf_device **out, struct hf_vfio *vfio,
 				 struct hf_error *err);
+/* Where the mode is known: what the device can do depends on it. */
+void hf_vfio_set_mode(struct hf_vfio *vfio, enum hf_vfio_mode mode);
 struct hf_vfio *hf_vfio_new(const struct hf_device_options *options);
 /* Frees one whose hf_device_init() has not happened, or has been undone. */
 void hf_vfio_free(struct hf_vfio *vfio, enum hf_release how);

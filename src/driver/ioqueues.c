@@ -109,6 +109,14 @@ static int delete_cq(struct hf_driver *drv, struct hf_job *job, uint32_t qid,
 	return hf_admin_step(drv, job, &sqe, NULL, 0, false, err);
 }
 
+/* Where memory has no IOVA of its own, a queue has to fit a huge page. */
+static uint32_t pool_pages(const struct hf_driver *drv)
+{
+	uint32_t pages = drv->options.pool_pages;
+
+	return drv->dev->dma.limits.physical ? HF_MIN(pages, 256u) : pages;
+}
+
 struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 					  uint32_t cpu, int eventfd,
 					  uint32_t entries)
@@ -121,7 +129,7 @@ struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 		.vector = (uint16_t)index,
 		.eventfd = eventfd,
 		.entries = entries,
-		.pool_pages = drv->options.pool_pages,
+		.pool_pages = pool_pages(drv),
 		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
 		.tick = &drv->tick,
 		.hooks = {.lied = hf_driver_lied, .ctx = drv},

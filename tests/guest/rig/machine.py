@@ -84,7 +84,8 @@ class Machine:
         return [*self.program, '-machine',
                 'q35,accel=tcg,kernel-irqchip=split', '-cpu', 'max',
                 '-smp', str(self.cpus), '-m', str(self.memory_mib),
-                '-device', self.iommu, *self.devices,
+                *(['-device', self.iommu] if self.iommu else []),
+                *self.devices,
                 '-kernel', self.kernel.image, '-initrd', initramfs,
                 '-append', 'console=ttyS0 quiet loglevel=0 panic=-1 '
                 'intel_iommu=on no_hash_pointers '

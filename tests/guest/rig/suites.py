@@ -74,6 +74,24 @@ def vfio(build, kernel):
                                  'pci_nvme_err_aio'))
 
 
+def noiommu(build, kernel):
+    """A machine without an IOMMU."""
+    machine = Machine(build, kernel, 'noiommu')
+    machine.iommu = None
+    machine.append += ' rig.nobind'
+    machine.subsystem('s0')
+    machine.disk('d0', '256M')
+    machine.nvme('plain', addr='3.0', subsys='s0')
+    machine.namespace('plain', 1, 'd0')
+    root = image('noiommu', kernel, VFIO_MODULES)
+    programs(root, build)
+    root.program(built(f'{build}/holdfast'))
+    # Linux asks QEMU's controller for what it does not have.
+    return machine.boot(root, timeout_s=300,
+                        allowed=('pci_nvme_err_req_status',
+                                 'pci_nvme_err_invalid'))
+
+
 def programs(root, build):
     """The test programs that this build has."""
     names = []
@@ -181,6 +199,7 @@ TOOLS = ['nvme', 'fio', 'mkfs.ext4', 'e2fsck']
 SUITES = {
     'rig': rig,
     'vfio': vfio,
+    'noiommu': noiommu,
     'bench': bench,
     'tools': holdfast_tools,
     'vfu': vfu_suite('vfu', 'vfu', programs=TOOLS),
