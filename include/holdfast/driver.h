@@ -31,6 +31,10 @@ struct nvme_id_ctrl; /* libnvme's <nvme/types.h> */
  *           caller drives hf_driver_process()
  * @device: how to open the device, with hf_driver_open()
  * @keepalive: hf_driver_save() may leave the controller enabled for a successor
+ * @io_timeout_ms: deadline of reads, writes and compares; 0 turns off all
+ *                 deadlines
+ * @long_timeout_ms: deadline of flushes and of what touches many blocks
+ * @admin_timeout_ms: deadline of admin commands, but for formatting
  */
 struct hf_driver_options {
 	size_t size;
@@ -43,6 +47,9 @@ struct hf_driver_options {
 	bool runtime;
 	struct hf_device_options device;
 	bool keepalive;
+	uint32_t io_timeout_ms;
+	uint32_t long_timeout_ms;
+	uint32_t admin_timeout_ms;
 };
 
 /**

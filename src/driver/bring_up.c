@@ -8,6 +8,7 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/admin.h"
@@ -21,7 +22,12 @@
 #define QUEUES_MAX 65535u
 /* What a shutdown may take where the controller does not say. */
 #define SHUTDOWN_MIN_MS 5000u
-#define VERSION_2_0     0x00020000u
+/* Tries to bring a controller up again, and how often it may need to be, before
+ * it is given up. Less than a minute apart is "again". */
+#define RECOVERIES_MAX 6u
+#define FLAPS_MAX      64u
+#define RECOVERED_NS   (60 * HF_NS_PER_S)
+#define VERSION_2_0    0x00020000u
 
 static bool is_first(const struct hf_driver *drv)
 {
@@ -48,7 +54,12 @@ static void set_state(struct hf_qpair *qp, int state)
 
 static void end_all(struct hf_qpair *qp, int result)
 {
-	(void)hf_qpair_end_all(qp, result);
+	(void)hf_qpair_end_all(qp, result, false);
+}
+
+static void end_unrepeatable(struct hf_qpair *qp, int result)
+{
+	(void)hf_qpair_end_all(qp, result, true);
 }
 
 static void reset_rings(struct hf_qpair *qp, int unused)
@@ -126,19 +137,13 @@ static int step_disable(struct hf_driver *drv, struct hf_job *job,
 	return overdue ? stop_by_force(drv, err) : hf_job_wait_register(job);
 }
 
-/* Does another thread still hand out completions that it took before? */
 static bool is_delivering(struct hf_driver *drv)
 {
 	bool delivering = false;
 
 	for (uint32_t i = 0; i < drv->io_max; i++) {
-		struct hf_qpair *qp = drv->io[i];
-
-		if (qp != NULL) {
-			hf_qpair_lock(qp);
-			delivering = delivering || qp->pending.in_use != 0;
-			hf_qpair_unlock(qp);
-		}
+		delivering = delivering || (drv->io[i] != NULL &&
+					    hf_qpair_is_delivering(drv->io[i]));
 	}
 	return delivering;
 }
@@ -148,7 +153,7 @@ static int step_end_in_flight(struct hf_driver *drv, struct hf_job *job,
 			      struct hf_error *err)
 {
 	(void)err;
-	hf_driver_end_all(drv, -ECONNRESET);
+	each_qpair(drv, end_unrepeatable, -ECONNRESET);
 	if (is_delivering(drv)) {
 		return hf_job_wait_register(job);
 	}
@@ -395,7 +400,27 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 	return 0;
 }
 
+/* number: how many tries there were in a row. */
+static int step_back_off(struct hf_driver *drv, struct hf_job *job,
+			 struct hf_error *err)
+{
+	(void)drv;
+	(void)err;
+	uint64_t pause_ms =
+		job->number == 0 ? 0 : UINT64_C(50) << HF_MIN(job->number, 8u);
+
+	if (pause_ms == 0 || hf_job_overdue(job, pause_ms)) {
+		return 0;
+	}
+	job->wake_ns = job->deadline_ns;
+	return HF_STEP_WAIT;
+}
+
+/* The first step that a controller which was stopped for certain comes to. */
+#define STEP_STOPPED 3u
+
 static const struct hf_job_step bring_up_steps[] = {
+	{"wait before trying again", step_back_off},
 	{"disable the controller", step_disable},
 	{"end what was in flight", step_end_in_flight},
 	{"enable the controller", step_enable},
@@ -407,6 +432,17 @@ static const struct hf_job_step bring_up_steps[] = {
 	{"go live", step_ready},
 };
 
+static const struct hf_job_kind bring_up_kind;
+
+static void begin_again(struct hf_driver *drv)
+{
+	hf_driver_fence(drv, HF_QPAIR_FENCED);
+	hf_job_init(&drv->bring_up, &bring_up_kind);
+	drv->bring_up.number = drv->recoveries;
+	drv->recoveries++;
+	drv->bringing_up = true;
+}
+
 static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 {
 	drv->bringing_up = false;
@@ -414,6 +450,8 @@ static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 		bool again = drv->state == HF_DRIVER_RECOVERING;
 
 		hf_driver_set_state(drv, HF_DRIVER_READY);
+		drv->recovered_ns = hf_now_ns();
+		drv->recoveries = 0;
 		if (again) {
 			const struct hf_event event = {
 				.kind = HF_EVENT_CONTROLLER_RESET,
@@ -424,6 +462,12 @@ static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 				       event.text);
 			hf_event_ring_put(&drv->events, &event);
 		}
+		return;
+	}
+	if (drv->state == HF_DRIVER_RECOVERING && job->result != -ENODEV &&
+	    job->step >= STEP_STOPPED && drv->recoveries < RECOVERIES_MAX) {
+		hf_log_error(&drv->log, "%s; trying again", job->error.message);
+		begin_again(drv);
 		return;
 	}
 	hf_driver_fail(drv, &job->error);
@@ -444,16 +488,38 @@ void hf_bring_up_start(struct hf_driver *drv)
 
 void hf_bring_up_again(struct hf_driver *drv, const char *why)
 {
+	struct hf_error err;
+
 	if (drv->bringing_up) {
 		return;
 	}
+	if (hf_now_ns() - drv->recovered_ns > RECOVERED_NS) {
+		drv->flaps = 0; /* that trouble was another */
+	}
+	if (drv->flaps >= FLAPS_MAX) {
+		(void)hf_error_set(&err, -EIO,
+				   "%s: given up after %u resets in a row: %s",
+				   drv->dev->id, drv->flaps, why);
+		hf_driver_fail(drv, &err);
+		return;
+	}
+	drv->flaps++;
 	hf_log_error(&drv->log, "%s: resetting the controller: %s",
 		     drv->dev->id, why);
 	drv->resets++;
 	hf_driver_set_state(drv, HF_DRIVER_RECOVERING);
-	hf_driver_fence(drv, HF_QPAIR_FENCED);
-	hf_job_init(&drv->bring_up, &bring_up_kind);
-	drv->bringing_up = true;
+	begin_again(drv);
+}
+
+void hf_bring_up_give_up(struct hf_driver *drv, const char *why)
+{
+	struct hf_job *job = &drv->bring_up;
+
+	job->result =
+		hf_error_set(&job->error, -ETIMEDOUT, "%s, step '%s': %s: %s",
+			     job->kind->name, job->kind->steps[job->step].name,
+			     drv->dev->id, why);
+	bring_up_finished(drv, job);
 }
 
 static uint32_t shutdown_timeout_ms(const struct hf_driver *drv)

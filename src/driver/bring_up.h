@@ -11,6 +11,10 @@ void hf_bring_up_start(struct hf_driver *drv);
 /* The job that resets it: what is in flight ends, queues are made again. */
 void hf_bring_up_again(struct hf_driver *drv, const char *why);
 
+/* Whatever is being done to bring it up does not get on: tries again, or fails
+ * for good. */
+void hf_bring_up_give_up(struct hf_driver *drv, const char *why);
+
 /* The job that shuts it down; for hf_control_run_job() or hf_job_run(). */
 void hf_shut_down_job(struct hf_job *job);
 

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/bring_up.h"
+#include "driver/deadline.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
 #include "driver/restore.h"
@@ -243,6 +244,7 @@ int hf_driver_process(struct hf_driver *drv)
 	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
 		hf_ioqueues_serve_wanted(drv);
 	}
+	hf_deadline_sweep(drv);
 	if (!drv->saved) {
 		run_jobs(drv);
 	}

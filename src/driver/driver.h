@@ -25,7 +25,6 @@ enum hf_driver_state {
 
 enum {
 	HF_AER_MAX = 4,    /* Asynchronous Event Requests kept outstanding */
-	HF_TICK_MS = 100,  /* of the coarse clock */
 	HF_SWEEP_MS = 500, /* how often it moves */
 };
 
@@ -85,12 +84,19 @@ struct hf_driver {
 	uint32_t changed_count;
 	struct hf_scan scan; /* of the namespace that a job identifies */
 	uint32_t resets;
-	uint64_t lies;       /* atomic: completions that were not believed */
-	bool suspect;        /* atomic: the device lied */
-	bool saved;          /* stopped, for a successor */
-	bool keepalive;      /* atomic: it may be saved */
-	bool draining;       /* nothing new is issued until drain_left is 0 */
-	uint32_t drain_left; /* atomic: inherited I/O without an owner */
+	uint32_t aborts;
+	uint64_t lost_interrupts; /* completions found without one */
+	uint32_t sweep_tick;      /* of the last look for overdue commands */
+	bool abort_outstanding;
+	uint32_t recoveries;   /* tries that failed, in a row */
+	uint32_t flaps;        /* resets that followed one another closely */
+	uint64_t recovered_ns; /* when the controller last came up */
+	uint64_t lies;         /* atomic: completions that were not believed */
+	bool suspect;          /* atomic: the device lied */
+	bool saved;            /* stopped, for a successor */
+	bool keepalive;        /* atomic: it may be saved */
+	bool draining;         /* nothing new is issued until drain_left is 0 */
+	uint32_t drain_left;   /* atomic: inherited I/O without an owner */
 	uint32_t inherited_admin; /* a predecessor's admin commands */
 	bool admin_doubtful;      /* its doorbell may not have been rung */
 	bool *io_doubtful;        /* the same for each I/O queue */

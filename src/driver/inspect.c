@@ -226,6 +226,8 @@ static void inspect_driver(struct hf_driver *drv, struct json_object *tree)
 	}
 	inspect_jobs(drv, tree);
 	put_u64(tree, "resets", drv->resets);
+	put_u64(tree, "aborts", drv->aborts);
+	put_u64(tree, "lost_interrupts", drv->lost_interrupts);
 	put_u64(tree, "completions_refused",
 		__atomic_load_n(&drv->lies, __ATOMIC_RELAXED));
 	json_object_object_add(tree, "controller_identity",

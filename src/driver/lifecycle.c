@@ -36,6 +36,9 @@ void hf_driver_options_init(struct hf_driver_options *options)
 		.pool_pages = 512,
 		.runtime = true,
 		.keepalive = true,
+		.io_timeout_ms = 30000,
+		.long_timeout_ms = 120000,
+		.admin_timeout_ms = 60000,
 	};
 	hf_device_options_init(&options->device);
 }

@@ -198,6 +198,15 @@ static void whole_command(struct hf_split *split, const struct hf_io *io,
 	};
 }
 
+/* 0 where the class of the command decides. */
+static uint32_t timeout_ticks(const struct hf_io *io)
+{
+	uint32_t ms = io->op == HF_OP_PASSTHROUGH ? io->command->timeout_ms
+						  : io->timeout_ms;
+
+	return ms == 0 ? 0 : (ms - 1) / HF_TICK_MS + 1;
+}
+
 void hf_split_next(struct hf_split *split, struct hf_io *io,
 		   struct hf_io_state *state)
 {
@@ -208,7 +217,7 @@ void hf_split_next(struct hf_split *split, struct hf_io *io,
 	split->request.op = (uint8_t)io->op;
 	split->request.flags = hf_split_slot_flags(io);
 	split->request.cookie = io->cookie;
-	split->request.timeout_ticks = 0;
+	split->request.timeout_ticks = timeout_ticks(io);
 	split->blocks = 0;
 	split->is_all = true;
 	if (io->op == HF_OP_PASSTHROUGH) {

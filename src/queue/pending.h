@@ -26,6 +26,8 @@ struct hf_pending_entry {
 	const struct iovec *iov; /* where bounced data from the device goes */
 	uint32_t iov_count;
 	uint64_t iov_offset;
+	uint32_t abort_tick; /* when it was asked to be aborted */
+	bool aborted;
 	uint16_t next_free;
 };
 

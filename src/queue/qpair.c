@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include <nvme/types.h>
+
 #include "base/checked.h"
 #include "base/error.h"
 #include "queue/qpair_internal.h"
@@ -201,19 +203,63 @@ void hf_qpair_destroy(struct hf_qpair *qp)
 	hf_qpair_leave(qp);
 }
 
+/* The oldest command that is to be issued again, at or behind @after. */
+static struct hf_ledger_slot *next_again(struct hf_qpair *qp, uint32_t first,
+					 uint64_t *after)
+{
+	struct hf_ledger_slot *oldest = NULL;
+	uint64_t oldest_age = UINT64_MAX;
+
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		struct hf_ledger_slot *slot = &qp->pending.slots[i];
+		/* Counted from the oldest that there can be: it wraps. */
+		uint64_t age = (uint32_t)(slot->position - first);
+
+		if (slot->state == HF_SLOT_TAKEN && age >= *after &&
+		    age < oldest_age) {
+			oldest = slot;
+			oldest_age = age;
+		}
+	}
+	*after = oldest_age + 1;
+	return oldest;
+}
+
+/* What may be repeated goes into the empty ring again, in order. */
+static void put_again(struct hf_qpair *qp, uint32_t old_count)
+{
+	uint32_t first = old_count - (UINT32_MAX >> 1);
+	uint64_t after = 0;
+	struct hf_ledger_slot *again[HF_LEDGER_SLOTS_MAX];
+	uint32_t count = 0;
+	struct hf_ledger_slot *slot;
+
+	while (count < qp->pending.count &&
+	       (slot = next_again(qp, first, &after)) != NULL) {
+		again[count] = slot;
+		count++;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		again[i]->position = qp->sq.count;
+		again[i]->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+		qp->pending.entries[again[i] - qp->pending.slots].aborted =
+			false;
+		hf_sq_push(&qp->sq, &again[i]->sqe);
+	}
+}
+
 void hf_qpair_reset(struct hf_qpair *qp)
 {
 	hf_qpair_lock(qp);
-	assert(qp->pending.in_use == 0);
 	uint32_t entries = qp->sq.entries;
-	struct hf_doorbell sq_doorbell = qp->sq.doorbell;
-	struct hf_doorbell cq_doorbell = qp->cq.doorbell;
+	uint32_t old_count = qp->sq.count;
 
 	memset(qp->block.vaddr, 0,
 	       hf_qpair_sq_bytes(entries) + hf_qpair_cq_bytes(entries));
-	qpair_layout(qp, entries, qp->pool.count);
-	qp->sq.doorbell = sq_doorbell;
-	qp->cq.doorbell = cq_doorbell;
+	hf_sq_init(&qp->sq, qp->sq.ring, entries);
+	hf_cq_init(&qp->cq, qp->cq.ring, entries);
+	record_positions(qp);
+	put_again(qp, old_count);
 	hf_qpair_unlock(qp);
 }
 
@@ -267,6 +313,7 @@ static void fill_slot(struct hf_qpair *qp, uint16_t number,
 	slot->flags = flags;
 	slot->op = request->op;
 	slot->position = qp->sq.count;
+	entry->aborted = false;
 	entry->done = request->done;
 	entry->ctx = request->ctx;
 	entry->iov = request->data.iov;
@@ -548,24 +595,33 @@ void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state)
 	hf_qpair_unlock(qp);
 }
 
-uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result)
+/* Marks one command that is under way as ended; false when it is not one. One
+ * that is DONE is being delivered by the thread that reaped it. */
+static bool take_over(struct hf_qpair *qp, uint32_t number, bool keep)
+{
+	struct hf_ledger_slot *slot = &qp->pending.slots[number];
+	bool ends = slot->state == HF_SLOT_TAKEN &&
+		    !(keep && (slot->flags & HF_SLOT_REPEATABLE) != 0);
+
+	assert(!qpair_reaps(qp));
+	if (!ends) {
+		return false;
+	}
+	/* What nobody has attached to waits for that with this status. */
+	slot->status = NVME_SC_ABORT_REQ;
+	__atomic_store_n(&slot->state, HF_SLOT_DONE, __ATOMIC_RELEASE);
+	return qp->pending.entries[number].done != NULL;
+}
+
+uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result, bool keep_repeatable)
 {
 	uint32_t ended = 0;
 
 	for (uint32_t i = 0; i < qp->pending.count; i++) {
-		struct hf_ledger_slot *slot = &qp->pending.slots[i];
-
-		/* One that is DONE is being delivered by the thread that
-		 * reaped it. */
 		hf_qpair_lock(qp);
-		assert(!qpair_reaps(qp));
-		bool taken = slot->state == HF_SLOT_TAKEN;
-		if (taken) {
-			__atomic_store_n(&slot->state, HF_SLOT_DONE,
-					 __ATOMIC_RELEASE);
-		}
+		bool ends = take_over(qp, i, keep_repeatable);
 		hf_qpair_unlock(qp);
-		if (taken) {
+		if (ends) {
 			deliver(qp, (uint16_t)i, result);
 			hf_qpair_lock(qp);
 			release(qp, (uint16_t)i);
@@ -574,6 +630,20 @@ uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result)
 		}
 	}
 	return ended;
+}
+
+bool hf_qpair_is_delivering(struct hf_qpair *qp)
+{
+	bool delivering = false;
+
+	hf_qpair_lock(qp);
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		delivering = delivering ||
+			     (qp->pending.slots[i].state == HF_SLOT_DONE &&
+			      qp->pending.entries[i].done != NULL);
+	}
+	hf_qpair_unlock(qp);
+	return delivering;
 }
 
 static struct hf_waiter *take_waiter(struct hf_qpair *qp, bool idle_only)

@@ -18,6 +18,9 @@
 
 struct hf_qpair;
 
+/* The coarse clock's unit: what deadlines are counted in. */
+enum { HF_TICK_MS = 100 };
+
 /* Something that could not be issued for want of a slot or a page. */
 struct hf_waiter {
 	struct hf_list link;
@@ -170,8 +173,9 @@ void hf_qpair_leave(struct hf_qpair *qp);
  * or waiting. NULL is allowed. */
 void hf_qpair_destroy(struct hf_qpair *qp);
 
-/* Empties rings and tables, for a controller that was reset. Nothing may be
- * under way; what waits, waits on. */
+/* Empties the rings, for a controller that was reset. What is still under way
+ * was kept by hf_qpair_end_all() and is put into the ring again; it goes out
+ * when the queue pair goes live. What waits, waits on. */
 void hf_qpair_reset(struct hf_qpair *qp);
 
 static inline void hf_qpair_lock(struct hf_qpair *qp)
@@ -227,13 +231,18 @@ void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state);
  * hf_qpair_end_all() - end every command that is under way
  * @qp: queue pair, fenced or dead
  * @result: what each is told, but for those that had completed
+ * @keep_repeatable: leave those that may be issued again
  *
  * Only once the device cannot touch their memory any more.
  *
  * Context: control path; callbacks run in here, without a lock.
  * Return: commands ended.
  */
-uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result);
+uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result,
+			  bool keep_repeatable);
+
+/* Does another thread still hand out completions that it took before? */
+bool hf_qpair_is_delivering(struct hf_qpair *qp);
 
 /* Ends everything that waits in line, or only what was not begun. Callbacks
  * run in here. */

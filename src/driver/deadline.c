@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "driver/deadline.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include <nvme/types.h>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "driver/admin.h"
+#include "driver/bring_up.h"
+
+#define SWEEP_TICKS (HF_SWEEP_MS / HF_TICK_MS)
+/* What a controller has for an aborted command to end. */
+#define GRACE_TICKS (2000 / HF_TICK_MS)
+/* A command this old has the controller looked at. */
+#define LOOK_TICKS (1000 / HF_TICK_MS)
+#define CSTS_CFS   2u
+
+/* The oldest command of a queue that is past its deadline. */
+struct overdue {
+	bool found;
+	uint16_t slot;
+	uint16_t cid;
+	uint8_t opcode;
+	uint32_t age_ticks;
+	bool aborted;        /* asked to be, before */
+	uint32_t abort_tick; /* when */
+};
+
+static uint32_t ticks_of(uint32_t timeout_ms)
+{
+	return (uint32_t)(((uint64_t)timeout_ms + HF_TICK_MS - 1) / HF_TICK_MS);
+}
+
+/* 0: never due. */
+static uint32_t limit_ticks(const struct hf_driver *drv,
+			    const struct hf_qpair *qp,
+			    const struct hf_ledger_slot *slot)
+{
+	const struct hf_driver_options *options = &drv->options;
+
+	if (slot->kind == HF_SLOT_AER || options->io_timeout_ms == 0) {
+		return 0;
+	}
+	if (slot->timeout_ticks != 0) {
+		return slot->timeout_ticks;
+	}
+	if (qp->qid == 0) {
+		/* Formatting takes what it takes. */
+		return slot->sqe.opcode == nvme_admin_format_nvm
+			       ? 0
+			       : ticks_of(options->admin_timeout_ms);
+	}
+	switch (slot->sqe.opcode) {
+	case nvme_cmd_read:
+	case nvme_cmd_write:
+	case nvme_cmd_compare:
+		return ticks_of(options->io_timeout_ms);
+	default:
+		return ticks_of(options->long_timeout_ms);
+	}
+}
+
+/* Returns the age of the oldest command, overdue or not. */
+static uint32_t look(const struct hf_driver *drv, struct hf_qpair *qp,
+		     struct overdue *overdue)
+{
+	uint32_t oldest = 0;
+
+	*overdue = (struct overdue){0};
+	hf_qpair_lock(qp);
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		const struct hf_ledger_slot *slot = &qp->pending.slots[i];
+		const struct hf_pending_entry *entry = &qp->pending.entries[i];
+
+		if (slot->state != HF_SLOT_TAKEN || slot->kind == HF_SLOT_AER) {
+			continue;
+		}
+		uint32_t age = drv->tick - slot->tick;
+		uint32_t limit = limit_ticks(drv, qp, slot);
+		oldest = HF_MAX(oldest, age);
+		/* A tick of slack: the clock is that coarse. */
+		if (limit == 0 || age <= limit ||
+		    (overdue->found && age <= overdue->age_ticks)) {
+			continue;
+		}
+		*overdue = (struct overdue){
+			.found = true,
+			.slot = (uint16_t)i,
+			.cid = hf_pending_cid(&qp->pending, (uint16_t)i),
+			.opcode = slot->sqe.opcode,
+			.age_ticks = age,
+			.aborted = entry->aborted,
+			.abort_tick = entry->abort_tick,
+		};
+	}
+	hf_qpair_unlock(qp);
+	return oldest;
+}
+
+static void abort_done(void *ctx, const struct hf_completion *how)
+{
+	struct hf_driver *drv = ctx;
+
+	/* Whether it was aborted shows in whether it ends. */
+	(void)how;
+	drv->abort_outstanding = false;
+}
+
+static void ask_to_abort(struct hf_driver *drv, struct hf_qpair *qp,
+			 const struct overdue *overdue)
+{
+	const struct hf_data none = {0};
+	const struct nvme_sqe sqe = {
+		.opcode = nvme_admin_abort_cmd,
+		.cdw10 = htole32((uint32_t)overdue->cid << 16 | qp->qid),
+	};
+
+	/* One at a time: the controller's limit may be that. */
+	if (drv->abort_outstanding ||
+	    hf_admin_issue(drv, &sqe, &none, false, HF_SLOT_ADMIN, 0,
+			   abort_done, drv) != 0) {
+		return;
+	}
+	drv->abort_outstanding = true;
+	drv->aborts++;
+	hf_qpair_lock(qp);
+	struct hf_pending_entry *entry = &qp->pending.entries[overdue->slot];
+	if (qp->pending.slots[overdue->slot].state == HF_SLOT_TAKEN &&
+	    hf_pending_cid(&qp->pending, overdue->slot) == overdue->cid) {
+		entry->aborted = true;
+		entry->abort_tick = drv->tick;
+	}
+	hf_qpair_unlock(qp);
+	hf_log_warning(&drv->log,
+		       "%s: queue %u: command %02xh (%04xh) has taken %u ms: "
+		       "aborting it",
+		       drv->dev->id, qp->qid, overdue->opcode, overdue->cid,
+		       overdue->age_ticks * HF_TICK_MS);
+}
+
+/* True when the controller has to be reset. */
+static bool act(struct hf_driver *drv, struct hf_qpair *qp,
+		const struct overdue *overdue)
+{
+	if (hf_qpair_ready(qp)) {
+		/* It is there: nobody was told, or nobody looks. */
+		drv->lost_interrupts++;
+		if (drv->lost_interrupts == 1) {
+			hf_log_warning(&drv->log,
+				       "%s: queue %u: a completion lay there "
+				       "without an interrupt",
+				       drv->dev->id, qp->qid);
+		}
+		hf_qpair_wake(qp);
+		return false;
+	}
+	if (qp->qid == 0) {
+		return true;
+	}
+	if (!overdue->aborted) {
+		ask_to_abort(drv, qp, overdue);
+		return false;
+	}
+	return drv->tick - overdue->abort_tick > GRACE_TICKS;
+}
+
+static bool controller_is_well(struct hf_driver *drv)
+{
+	struct hf_error err;
+	uint32_t csts;
+
+	int rc = hf_ctrl_status(&drv->ctrl, &csts, &err);
+	if (rc != 0) {
+		hf_driver_fail(drv, &err);
+		return false;
+	}
+	if ((csts & CSTS_CFS) != 0) {
+		hf_bring_up_again(drv, "it reports a fatal error (CSTS.CFS)");
+		return false;
+	}
+	return true;
+}
+
+static void reset_for(struct hf_driver *drv, const struct hf_qpair *qp,
+		      const struct overdue *overdue)
+{
+	char why[128];
+
+	snprintf(why, sizeof(why),
+		 "command %02xh on queue %u did not end in %u ms%s",
+		 overdue->opcode, qp->qid, overdue->age_ticks * HF_TICK_MS,
+		 overdue->aborted ? ", nor when it was aborted" : "");
+	if (drv->bringing_up) {
+		hf_bring_up_give_up(drv, why);
+	} else {
+		hf_bring_up_again(drv, why);
+	}
+}
+
+void hf_deadline_sweep(struct hf_driver *drv)
+{
+	struct overdue overdue;
+	uint32_t oldest;
+
+	if (drv->tick - drv->sweep_tick < SWEEP_TICKS || drv->admin == NULL ||
+	    drv->saved || hf_driver_state(drv) == HF_DRIVER_CLOSING ||
+	    hf_driver_state(drv) == HF_DRIVER_FAILED) {
+		return;
+	}
+	drv->sweep_tick = drv->tick;
+	oldest = look(drv, drv->admin, &overdue);
+	if (overdue.found && act(drv, drv->admin, &overdue)) {
+		reset_for(drv, drv->admin, &overdue);
+		return;
+	}
+	for (uint32_t i = 0; !drv->bringing_up && i < drv->io_max; i++) {
+		struct hf_qpair *qp = drv->io[i];
+
+		if (qp == NULL) {
+			continue;
+		}
+		oldest = HF_MAX(oldest, look(drv, qp, &overdue));
+		if (overdue.found && act(drv, qp, &overdue)) {
+			reset_for(drv, qp, &overdue);
+			return;
+		}
+	}
+	if (!drv->bringing_up && oldest > LOOK_TICKS) {
+		(void)controller_is_well(drv);
+	}
+}
