@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/memfd.h>
+
 #include "base/bytes.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -247,16 +249,12 @@ static void thousands_of_pages_cost_no_mappings(void **state)
 /* As the server installed it; cmocka puts its own in front of each test. */
 static struct sigaction guarded;
 
-static void memory_that_shrinks_is_let_go_of(void **state)
+/* The queues stay; what Identify writes to goes away. */
+static void shrink(struct fixture *f, int fd)
 {
-	struct fixture *f = *state;
 	struct sigaction cmockas;
 
 	sigaction(SIGBUS, &guarded, &cmockas);
-	uint8_t *own;
-	int fd = memory_create(8192, &own);
-
-	/* The queues stay; what Identify writes to goes away. */
 	assert_int_equal(client_map(&f->client, 0, 8192, 3, f->memory_fd, 0),
 			 0);
 	assert_int_equal(client_map(&f->client, 8192, 4096, 3, fd, 0), 0);
@@ -273,7 +271,40 @@ static void memory_that_shrinks_is_let_go_of(void **state)
 	sigaction(SIGBUS, &cmockas, NULL);
 	assert_int_equal(stats_of(f).dma_regions, 1);
 	admin_disable(&f->client);
+}
+
+static void memory_that_shrinks_is_let_go_of(void **state)
+{
+	uint8_t *own;
+	int fd = memory_create(8192, &own);
+
+	shrink(*state, fd);
 	munmap(own, 8192);
+	close(fd);
+}
+
+/* A part of a huge page is lent, and then the page is taken away. */
+static void huge_pages_are_memory_too(void **state)
+{
+	struct fixture *f = *state;
+	size_t len = 2 << 20;
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	void *own = MAP_FAILED;
+
+	if (fd >= 0 && ftruncate(fd, (off_t)len) == 0) {
+		own = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			   0);
+	}
+	if (own == MAP_FAILED) {
+		if (fd >= 0) {
+			close(fd);
+		}
+		skip();
+	}
+	assert_int_equal(client_map(&f->client, 8192, 4096, 3, fd, 8192), 0);
+	assert_int_equal(client_unmap(&f->client, 8192, 4096, 0), 0);
+	shrink(f, fd);
+	munmap(own, len);
 	close(fd);
 }
 
@@ -291,6 +322,7 @@ int main(void)
 		TEST_ON(one_region_too_many_is_refused, setup_limited),
 		TEST(thousands_of_pages_cost_no_mappings),
 		TEST(memory_that_shrinks_is_let_go_of),
+		TEST(huge_pages_are_memory_too),
 	};
 
 	if (hf_guard_install() != 0) {
