@@ -17,19 +17,38 @@ struct hf_emu_dma_region {
 };
 
 /*
- * Immutable once published. Whoever looks something up does so within a
- * worker's round; who replaces the table waits for the rounds to end before
- * the old one, and the memory that only it knew, go away.
+ * Both are immutable once published. Whoever looks something up does so within
+ * a worker's round; what was replaced is freed after the rounds that may still
+ * look at it have ended. Regions are in chunks so that one more of tens of
+ * thousands costs the copy of one chunk.
  */
+#define HF_EMU_DMA_CHUNK 256u
+
+struct hf_emu_dma_chunk {
+	uint32_t count; /* 1 or more */
+	struct hf_emu_dma_region regions[HF_EMU_DMA_CHUNK];
+};
+
+struct hf_emu_dma_entry {
+	uint64_t first_iova; /* of the chunk's first region */
+	struct hf_emu_dma_chunk *chunk;
+};
+
 struct hf_emu_dma_table {
 	uint64_t generation;
+	uint32_t regions;
 	uint32_t count;
-	struct hf_emu_dma_region regions[];
+	struct hf_emu_dma_entry entries[]; /* ascending */
 };
+
+/* Replaced and not yet free. */
+#define HF_EMU_DMA_RETIRED 256u
 
 struct hf_emu_dma {
 	pthread_mutex_t lock; /* held by who replaces the table */
 	struct hf_emu_dma_table *table;
+	void *retired[HF_EMU_DMA_RETIRED];
+	uint32_t retired_count;
 	uint64_t faults;
 	uint64_t watch_iova;
 	uint64_t watch_bytes;

@@ -508,6 +508,7 @@ static void registers_are_written_whole(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t value = 0x123456789000;
+	uint8_t whole[16] = {0};
 
 	client_open(&f->client, &f->served);
 	client_set_reg64(&f->client, 0x28, value);
@@ -517,7 +518,7 @@ static void registers_are_written_whole(void **state)
 	assert_int_equal(client_reg32(&f->client, 0x2c), 0x99);
 	assert_int_equal(client_write(&f->client, 0, 0x28, 2, &value), EINVAL);
 	assert_int_equal(client_write(&f->client, 0, 0x2a, 4, &value), EINVAL);
-	assert_int_equal(client_write(&f->client, 0, 0x28, 16, &value), EINVAL);
+	assert_int_equal(client_write(&f->client, 0, 0x28, 16, whole), EINVAL);
 }
 
 static void accesses_outside_of_regions_are_refused(void **state)
