@@ -245,6 +245,10 @@ static int watch_run(struct args *args)
 	}
 	interrupted_catch();
 	code = hold_all(&conn, &held);
+	if (code == CLI_OK && args->shared.verbose) {
+		cli_note(args, "watching, with %" PRIu32 " namespaces open",
+			 held.count);
+	}
 	if (code == CLI_OK) {
 		code = watch(&conn, &opt, &held);
 	}
