@@ -232,7 +232,7 @@ static void an_interrupt_reaches_its_eventfd(void **state)
 	uint16_t control =
 		hf_get_le16(f->server.config + SCRIPT_MSIX_AT + PCI_MSIX_FLAGS);
 	assert_true((control & PCI_MSIX_FLAGS_ENABLE) != 0);
-	assert_int_equal(eventfd_write(f->server.irq_fds[3], 5), 0);
+	assert_int_equal(eventfd_write(vfu_irq_fd(f, 3), 5), 0);
 	assert_int_equal(eventfd_read(fd, &count), 0);
 	assert_int_equal(count, 5);
 }
@@ -280,13 +280,13 @@ static void interrupts_can_be_given_back(void **state)
 	vfu_opened(f);
 	assert_int_equal(f->dev->ops->irq_map(f->dev, 0, 0, &fd, &f->err), 0);
 	f->dev->ops->irq_unmap_all(f->dev);
-	assert_int_equal(f->server.irq_fds[0], -1);
+	assert_int_equal(vfu_irq_fd(f, 0), -1);
 	assert_int_equal(hf_get_le16(f->server.config + SCRIPT_MSIX_AT +
 				     PCI_MSIX_FLAGS) &
 				 PCI_MSIX_FLAGS_ENABLE,
 			 0);
 	assert_int_equal(f->dev->ops->irq_map(f->dev, 0, 0, &fd, &f->err), 0);
-	assert_true(f->server.irq_fds[0] >= 0);
+	assert_true(vfu_irq_fd(f, 0) >= 0);
 }
 
 /* Opening, an admin queue and N I/O queues: nothing that grows with registers
@@ -329,7 +329,7 @@ static void memory_is_handed_over_by_descriptor(void **state)
 	memcpy(block.vaddr, "written", 8);
 
 	const struct vfu_dma_map *map = &f->server.maps[0];
-	assert_int_equal(f->server.map_count, 1);
+	assert_int_equal(vfu_map_count(f), 1);
 	assert_int_equal(map->argsz, 32);
 	assert_int_equal(map->flags, 3);
 	assert_int_equal(pread(f->server.map_fds[0], seen, sizeof(seen),
@@ -463,7 +463,7 @@ static void unmapping_matches_exactly_what_was_mapped(void **state)
 			 -ENOENT);
 	map.iova = PAGE;
 	assert_int_equal(f->dev->ops->dma_unmap(f->dev, &map, &f->err), 0);
-	assert_int_equal(f->server.map_count, 0);
+	assert_int_equal(vfu_map_count(f), 0);
 	close(fd);
 }
 

@@ -145,7 +145,7 @@ static void a_successor_finds_all_as_it_was(void **state)
 	assert_string_equal((const char *)claimed.vaddr, "ring");
 	assert_int_equal(t->heir->ops->irq_map(t->heir, 2, 0, &irq, &t->f->err),
 			 0);
-	assert_int_equal(eventfd_write(t->f->server.irq_fds[2], 1), 0);
+	assert_int_equal(eventfd_write(vfu_irq_fd(t->f, 2), 1), 0);
 	struct pollfd entry = {.fd = irq, .events = POLLIN};
 	assert_int_equal(poll(&entry, 1, 0), 1);
 	assert_int_equal(
@@ -223,7 +223,9 @@ static void only_earlier_replies_count_as_late(void **state)
 	const struct vfu_region_access ask = {.count = 8};
 
 	die_after_sending(t, VFU_REGION_READ, &ask, sizeof(ask));
+	pthread_mutex_lock(&t->f->server.lock);
 	t->f->server.spoil = answer_with_a_future_id;
+	pthread_mutex_unlock(&t->f->server.lock);
 	assert_int_equal(adopt(t), -ENODEV);
 	vfu_says(t->f, "where the answer to message");
 	t->heir = NULL;
@@ -245,10 +247,10 @@ static void interrupts_are_set_again_when_that_was_under_way(void **state)
 
 	/* It took them back, say, and did not live to give them again. */
 	die_after_sending(t, VFU_DEVICE_SET_IRQS, &set, sizeof(set));
-	assert_int_equal(t->f->server.irq_fds[2], -1);
+	assert_int_equal(vfu_irq_fd(t->f, 2), -1);
 	adopted(t);
-	assert_true(t->f->server.irq_fds[2] >= 0);
-	assert_int_equal(eventfd_write(t->f->server.irq_fds[2], 1), 0);
+	assert_true(vfu_irq_fd(t->f, 2) >= 0);
+	assert_int_equal(eventfd_write(vfu_irq_fd(t->f, 2), 1), 0);
 	struct pollfd entry = {.fd = t->irq, .events = POLLIN};
 	assert_int_equal(poll(&entry, 1, 0), 1);
 	finish(t);
@@ -265,7 +267,7 @@ static void vectors_that_were_never_carried_are_made_anew(void **state)
 	assert_int_equal(hf_vfio_user_of(t->heir)->conn.journal->irq_wired, 5);
 	assert_int_equal(t->heir->ops->irq_map(t->heir, 6, 0, &irq, &t->f->err),
 			 0);
-	assert_int_equal(eventfd_write(t->f->server.irq_fds[6], 1), 0);
+	assert_int_equal(eventfd_write(vfu_irq_fd(t->f, 6), 1), 0);
 	struct pollfd entry = {.fd = irq, .events = POLLIN};
 	assert_int_equal(poll(&entry, 1, 0), 1);
 	finish(t);
@@ -287,12 +289,12 @@ static void a_mapping_that_was_under_way_is_undone(void **state)
 	};
 	adopted(t);
 	assert_int_equal(registry->regions[3].state, HF_REGION_FREE);
-	assert_int_equal(t->f->server.map_count, 1);
+	assert_int_equal(vfu_map_count(t->f), 1);
 	assert_int_equal(hf_dma_block_alloc(&t->heir->dma, 4u << 20,
 					    HF_DMA_OWNER_CALLER, 0, &block,
 					    &t->f->err),
 			 0);
-	assert_int_equal(t->f->server.map_count, 2);
+	assert_int_equal(vfu_map_count(t->f), 2);
 	finish(t);
 }
 

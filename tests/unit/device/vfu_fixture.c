@@ -102,6 +102,22 @@ uint32_t vfu_messages(struct vfu_fixture *f)
 	return count;
 }
 
+int vfu_irq_fd(struct vfu_fixture *f, uint32_t vector)
+{
+	pthread_mutex_lock(&f->server.lock);
+	int fd = f->server.irq_fds[vector];
+	pthread_mutex_unlock(&f->server.lock);
+	return fd;
+}
+
+uint32_t vfu_map_count(struct vfu_fixture *f)
+{
+	pthread_mutex_lock(&f->server.lock);
+	uint32_t count = f->server.map_count;
+	pthread_mutex_unlock(&f->server.lock);
+	return count;
+}
+
 void vfu_says(const struct vfu_fixture *f, const char *part)
 {
 	if (strstr(f->err.message, part) == NULL) {

@@ -27,6 +27,9 @@ void vfu_opened(struct vfu_fixture *f);
 void vfu_close(struct vfu_fixture *f);
 uint32_t vfu_count(struct vfu_fixture *f, enum vfu_command command);
 uint32_t vfu_messages(struct vfu_fixture *f);
+/* The server's own copy of an eventfd; -1: it has none. */
+int vfu_irq_fd(struct vfu_fixture *f, uint32_t vector);
+uint32_t vfu_map_count(struct vfu_fixture *f);
 /* Does the error's sentence hold @part? Fails the test if not. */
 void vfu_says(const struct vfu_fixture *f, const char *part);
 /* A member of what the device says of itself. */
