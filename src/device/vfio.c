@@ -160,6 +160,12 @@ static void vfio_destroy(struct hf_device *dev, enum hf_release how)
 		/* The device is stopped before what it may still write to
 		 * goes. A device that is gone cannot be told, nor write. */
 		(void)!hf_vfio_bus_master(vfio, false, NULL);
+	} else {
+		hf_log_info(&dev->options.log,
+			    "%s: let go of as it is; it runs on for as long as "
+			    "somebody holds its descriptors, and is reset when "
+			    "nobody does",
+			    dev->id);
 	}
 	hf_device_fini(dev, how);
 	hf_vfio_free(vfio, how);

@@ -75,6 +75,7 @@ struct hf_vfio {
 	struct hf_vfio_vector vectors[HF_VFIO_VECTORS_MAX];
 	int request_fd; /* -1: the kernel cannot tell */
 	int error_fd;
+	uint64_t pcie_errors; /* that the kernel told of */
 
 	uint64_t locked_bytes; /* mapped for DMA by this process */
 	uint32_t mapping_count;

@@ -337,6 +337,14 @@ void hf_vfio_irq_inspect(struct hf_vfio *vfio, struct json_object *into)
 						  -entry->affinity_error)));
 		json_object_array_add(list, one);
 	}
+	/* Nobody waits for these: they are counted when somebody looks. */
+	uint64_t errors = 0;
+	if (vfio->error_fd >= 0 &&
+	    read(vfio->error_fd, &errors, sizeof(errors)) == sizeof(errors)) {
+		vfio->pcie_errors += errors;
+	}
+	json_object_object_add(into, "pcie_errors",
+			       json_object_new_uint64(vfio->pcie_errors));
 	json_object_object_add(into, "msix_vectors",
 			       json_object_new_uint64(vfio->msix_size));
 	json_object_object_add(into, "vectors_in_use",
