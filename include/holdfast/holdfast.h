@@ -9,6 +9,7 @@
 #include "holdfast/emu_serve.h"
 #include "holdfast/error.h"
 #include "holdfast/io.h"
+#include "holdfast/keeper.h"
 #include "holdfast/log.h"
 #include "holdfast/namespace.h"
 #include "holdfast/pci.h"

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A set of descriptors as the public interface has it. */
+/* The set of descriptors that a successor needs, as the program sees it. Knows
+ * no device, and not how a set travels. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "device/fdset.h"
+#include "holdfast/servicing.h"
 
+/* @owns: the descriptors are the set's, and closed with it. */
 struct hf_carry {
 	struct hf_fdset set;
-	bool owns; /* received: its descriptors are closed with it */
+	bool owns;
 };
+
+/* An empty set, or NULL. */
+struct hf_carry *hf_carry_new(bool owns);
+
+/* May a descriptor, or a set, be called so? @room: of the buffer it is in. */
+bool hf_carry_name_is_valid(const char *name, uint32_t room);
+
+/* Is this what hf_fdset_put_text() makes? @len_bytes is without the end. */
+bool hf_carry_text_is_valid(const char *text, uint32_t len_bytes);

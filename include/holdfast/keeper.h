@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How descriptors get from a process to its successor: a hand-over between the
+ * two, a keeper that holds them meanwhile, systemd's store, or exec. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/api.h"
+#include "holdfast/device.h"
+#include "holdfast/error.h"
+#include "holdfast/log.h"
+#include "holdfast/servicing.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A keeper, in this process. */
+struct hf_keeper;
+
+/* The longest name of a set, with its end. */
+#define HF_KEEPER_NAME_BYTES 48
+
+/**
+ * hf_carry_add() - put a descriptor of the program's own into a set
+ * @carry: the set
+ * @name: letters, digits, '-' and '.'; none that holdfast uses ("state" for
+ *        the message of hf_driver_save() is the program's to add)
+ * @fd: stays the caller's in a set of hf_driver_carry(); becomes the set's in
+ *      one that was received
+ * @err: what went wrong; may be NULL
+ *
+ * Context: any thread; never blocks.
+ * Return: 0, -EINVAL for a name, -EEXIST, or -ENOSPC.
+ */
+HF_API HF_MUST_CHECK int hf_carry_add(struct hf_carry *carry, const char *name,
+				      int fd, struct hf_error *err);
+
+/**
+ * hf_carry_add_state() - put the message of hf_driver_save() into a set
+ * @carry: the set
+ * @bytes: the message
+ * @len_bytes: its length
+ * @fd: receives the memfd that holds it, for close() after the set was sent,
+ *      where the set does not own its descriptors; else -1
+ * @err: what went wrong; may be NULL
+ *
+ * Context: any thread; never blocks.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_add_state(struct hf_carry *carry,
+					    const uint8_t *bytes,
+					    size_t len_bytes, int *fd,
+					    struct hf_error *err);
+
+/**
+ * hf_carry_state() - the message that came with a set
+ * @carry: the set
+ * @bytes: receives the message, for free()
+ * @len_bytes: receives its length
+ * @err: what went wrong; may be NULL
+ *
+ * Context: any thread; never blocks.
+ * Return: 0; -ENOENT when there is none, as after a crash; another negative
+ * errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_state(const struct hf_carry *carry,
+					uint8_t **bytes, size_t *len_bytes,
+					struct hf_error *err);
+
+/**
+ * hf_carry_find() - a descriptor of a set
+ * @carry: the set
+ * @name: its name
+ *
+ * Context: any thread; never blocks.
+ * Return: the descriptor, which stays where it is, or -1.
+ */
+HF_API int hf_carry_find(const struct hf_carry *carry, const char *name);
+
+/**
+ * hf_carry_take() - take a descriptor out of a set
+ * @carry: the set
+ * @name: its name
+ *
+ * Context: any thread; never blocks.
+ * Return: the descriptor, the caller's from now on where the set owned it, or
+ * -1.
+ */
+HF_API int hf_carry_take(struct hf_carry *carry, const char *name);
+
+/**
+ * hf_carry_count() - how many descriptors a set has
+ * @carry: the set
+ *
+ * Context: any thread; never blocks.
+ * Return: how many there are.
+ */
+HF_API uint32_t hf_carry_count(const struct hf_carry *carry);
+
+/**
+ * hf_carry_copy() - duplicate a set, with its descriptors
+ * @copy: receives a set that owns its descriptors
+ * @carry: the set
+ * @err: what went wrong; may be NULL
+ *
+ * Not while this process goes on driving the device: closing the copy would
+ * drop the lock that says who does. Between hf_driver_save() and
+ * hf_driver_leave() it is what keeps the device for a successor.
+ *
+ * Context: any thread; never blocks.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_copy(struct hf_carry **copy,
+				       const struct hf_carry *carry,
+				       struct hf_error *err);
+
+/**
+ * hf_carry_to_exec() - let a set pass the next exec of this process
+ * @carry: a set that owns its descriptors
+ * @err: what went wrong; may be NULL
+ *
+ * Clears close-on-exec, and names the descriptors in the environment variable
+ * HOLDFAST_CARRY.
+ *
+ * Context: any thread, none other in the environment.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_to_exec(const struct hf_carry *carry,
+					  struct hf_error *err);
+
+/**
+ * hf_carry_from_exec() - the set that passed the exec into this program
+ * @carry: receives the set, for hf_carry_free()
+ * @err: what went wrong; may be NULL
+ *
+ * Takes the environment variable away, and sets close-on-exec again.
+ *
+ * Context: any thread, none other in the environment.
+ * Return: 0; -ENOENT when there is none; -EPROTO for a variable that is not
+ * such as hf_carry_to_exec() makes; another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_from_exec(struct hf_carry **carry,
+					    struct hf_error *err);
+
+/**
+ * hf_keeper_put() - have a keeper hold a set
+ * @path: the keeper's socket
+ * @name: under which; a set of that name is replaced
+ * @carry: the set; its descriptors stay the caller's
+ * @err: what went wrong; may be NULL
+ *
+ * When it returns, the keeper holds the set: only then may the first I/O be
+ * issued. New DMA memory and new queues are known to the keeper once a new set
+ * was put.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_put(const char *path, const char *name,
+				       const struct hf_carry *carry,
+				       struct hf_error *err);
+
+/**
+ * hf_keeper_get() - get a set from a keeper, or from a live owner
+ * @path: the socket of either
+ * @name: of the set; a live owner does not look at it
+ * @carry: receives the set, for hf_carry_free()
+ * @err: what went wrong; may be NULL
+ *
+ * A keeper gives duplicates, and keeps its own. A live owner saves, leaves the
+ * device, and gives what it had.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0, -ENOENT, or another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_get(const char *path, const char *name,
+				       struct hf_carry **carry,
+				       struct hf_error *err);
+
+/**
+ * hf_keeper_drop() - have a keeper let go of a set
+ * @path: the keeper's socket
+ * @name: of the set
+ * @err: what went wrong; may be NULL
+ *
+ * Where nobody else holds the descriptors, the kernel or the vfio-user server
+ * resets the device.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0, -ENOENT, or another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_drop(const char *path, const char *name,
+					struct hf_error *err);
+
+/**
+ * struct hf_keeper_entry - what a keeper holds
+ * @name: of the set
+ * @descriptors: how many it has
+ * @pid: process that put it
+ */
+struct hf_keeper_entry {
+	char name[HF_KEEPER_NAME_BYTES];
+	uint32_t descriptors;
+	int32_t pid;
+};
+
+/**
+ * hf_keeper_list() - what a keeper holds
+ * @path: the keeper's socket
+ * @entries: to fill
+ * @max: room in @entries
+ * @count: receives how many there are
+ * @err: what went wrong; may be NULL
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_list(const char *path,
+					struct hf_keeper_entry *entries,
+					uint32_t max, uint32_t *count,
+					struct hf_error *err);
+
+/**
+ * hf_keeper_connect() - connect to a keeper's, or an owner's, socket
+ * @path: the socket
+ * @err: what went wrong; may be NULL
+ *
+ * Context: never blocks for long.
+ * Return: the socket, or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_connect(const char *path,
+					   struct hf_error *err);
+
+/**
+ * hf_keeper_get_on() - as hf_keeper_get(), on a connection that is there
+ * @socket: from hf_keeper_connect(); stays open
+ * @name: of the set
+ * @carry: receives the set, for hf_carry_free()
+ * @err: what went wrong; may be NULL
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_get_on(int socket, const char *name,
+					  struct hf_carry **carry,
+					  struct hf_error *err);
+
+/**
+ * hf_handover_asked() - does this message ask a live owner for its device?
+ * @message: as it came from a SOCK_SEQPACKET socket
+ * @len_bytes: its length
+ *
+ * Context: any thread; never blocks.
+ * Return: whether it does.
+ */
+HF_API bool hf_handover_asked(const void *message, size_t len_bytes);
+
+/**
+ * hf_handover_give() - answer one that asked
+ * @socket: where the question came from
+ * @carry: the set; NULL refuses
+ * @refusal: with NULL: a negative errno
+ * @err: what went wrong; may be NULL
+ *
+ * After hf_driver_leave(): the successor begins at once.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_handover_give(int socket,
+					  const struct hf_carry *carry,
+					  int refusal, struct hf_error *err);
+
+/**
+ * hf_keeper_open() - be a keeper
+ * @keeper: receives it
+ * @path: of the socket, which is made with mode 0600; one that nobody listens
+ *        on is replaced
+ * @log: receiver of log lines; may be NULL
+ * @err: what went wrong; may be NULL
+ *
+ * Only processes of the same user, and root's, are answered.
+ *
+ * Context: control path; never blocks.
+ * Return: 0, -EADDRINUSE when there is a keeper already, another negative
+ * errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_open(struct hf_keeper **keeper,
+					const char *path,
+					const struct hf_log *log,
+					struct hf_error *err);
+
+/**
+ * hf_keeper_fd() - readable when hf_keeper_process() has something to do
+ * @keeper: the keeper
+ *
+ * Context: any thread; never blocks. The descriptor stays the keeper's.
+ * Return: a descriptor for poll or epoll.
+ */
+HF_API int hf_keeper_fd(const struct hf_keeper *keeper);
+
+/**
+ * hf_keeper_process() - answer whoever asked
+ * @keeper: the keeper
+ *
+ * Context: one thread at a time; never blocks.
+ */
+HF_API void hf_keeper_process(struct hf_keeper *keeper);
+
+/**
+ * hf_keeper_close() - let go of everything
+ * @keeper: NULL is allowed
+ *
+ * Context: control path.
+ */
+HF_API void hf_keeper_close(struct hf_keeper *keeper);
+
+/**
+ * hf_store_put() - have systemd's descriptor store hold a set
+ * @carry: the set; its descriptors stay the caller's
+ * @name: letters, digits and '-'
+ * @err: what went wrong; may be NULL
+ *
+ * For a service with FileDescriptorStoreMax=.
+ *
+ * Context: blocks for a moment.
+ * Return: 0; -ENOTSUP when this program was built without libsystemd, or was
+ * not started by systemd; another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_store_put(const struct hf_carry *carry,
+				      const char *name, struct hf_error *err);
+
+/**
+ * hf_store_get() - the set that systemd's store gave this process at its start
+ * @name: of the set
+ * @carry: receives the set, for hf_carry_free()
+ * @err: what went wrong; may be NULL
+ *
+ * Context: any thread, none other in the environment.
+ * Return: 0; -ENOENT when there is none; -ENOTSUP; another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_store_get(const char *name, struct hf_carry **carry,
+				      struct hf_error *err);
+
+/**
+ * hf_device_take() - a predecessor's device, from wherever it waits
+ * @device: receives the device, for hf_driver_restore()
+ * @where: "unix:/run/keeper.sock#NAME": a keeper, or a live owner (no #NAME);
+ *         "systemd:NAME": systemd's store; "exec:": the program before this one
+ * @options: NULL for the defaults
+ * @rest: receives the rest of the set, for hf_carry_state() and
+ * hf_carry_free(); may be NULL
+ * @err: what is missing, wrong, or still in use; may be NULL
+ *
+ * Context: control path; blocks.
+ * Return: 0, -ENOENT when nothing waits there, -EBUSY while the owner lives,
+ * another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_device_take(struct hf_device **device,
+					const char *where,
+					const struct hf_device_options *options,
+					struct hf_carry **rest,
+					struct hf_error *err);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "holdfast/keeper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "runtime/carry_wire.h"
+#include "runtime/keeper_wire.h"
+
+int hf_keeper_connect(const char *path, struct hf_error *err)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(address.sun_path)) {
+		return hf_error_set(err, -ENAMETOOLONG,
+				    "'%s' is too long for a socket's path",
+				    path);
+	}
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	HF_AUTO_CLOSE int fd =
+		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 ||
+	    connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+		int rc = -errno;
+
+		return hf_error_set(err, rc, "%s: nobody can be reached: %s",
+				    path, strerror(-rc));
+	}
+	return hf_take_fd(&fd);
+}
+
+static int ask(int socket, enum hf_keeper_op op, const char *name,
+	       uint64_t deadline_ns, struct hf_error *err)
+{
+	struct hf_keeper_request request = {
+		.magic = HF_KEEPER_MAGIC,
+		.version = HF_KEEPER_VERSION,
+		.op = op,
+	};
+
+	if (op != HF_KEEPER_LIST &&
+	    !hf_carry_name_is_valid(name, HF_KEEPER_NAME_BYTES)) {
+		return hf_error_set(err, -EINVAL,
+				    "a set cannot be called '%.60s': letters, "
+				    "digits, '-' and '.' are accepted, %d at "
+				    "most",
+				    name, HF_KEEPER_NAME_BYTES - 1);
+	}
+	snprintf(request.name, sizeof(request.name), "%s", name);
+	int rc = hf_wire_write_wait(socket, &request, sizeof(request), NULL, 0,
+				    deadline_ns);
+	if (rc != 0) {
+		return hf_error_set(err, rc, "the keeper cannot be asked: %s",
+				    strerror(-rc));
+	}
+	return 0;
+}
+
+static int judge_answer(const struct hf_wire_message *message, const char *name,
+			uint32_t *count, struct hf_error *err)
+{
+	struct hf_keeper_answer answer;
+
+	if (message->len_bytes != sizeof(answer) || message->fd_count != 0) {
+		return hf_error_set(err, -EPROTO,
+				    "what answered is no keeper: a message of "
+				    "%u bytes came",
+				    message->len_bytes);
+	}
+	memcpy(&answer, message->bytes, sizeof(answer));
+	if (answer.magic != HF_KEEPER_MAGIC ||
+	    answer.version != HF_KEEPER_VERSION || answer.result > 0 ||
+	    answer.result < -4095) {
+		return hf_error_set(err, -EPROTO,
+				    "what answered is no keeper of version %d",
+				    HF_KEEPER_VERSION);
+	}
+	if (answer.result == -ENOENT) {
+		return hf_error_set(err, -ENOENT,
+				    "the keeper holds nothing of the name '%s'",
+				    name);
+	}
+	if (answer.result != 0) {
+		return hf_error_set(err, answer.result,
+				    "the other side refused '%s': %s", name,
+				    strerror(-answer.result));
+	}
+	*count = answer.count;
+	return 0;
+}
+
+static int hear(int socket, const char *name, uint64_t deadline_ns,
+		uint32_t *count, struct hf_error *err)
+{
+	HF_AUTO_FREE struct hf_wire_message *message = malloc(sizeof(*message));
+
+	if (message == NULL) {
+		return hf_error_set(err, -ENOMEM, "no memory for an answer");
+	}
+	int rc = hf_wire_read_wait(socket, message, deadline_ns);
+	if (rc != 0) {
+		return hf_error_set(err, rc, "no answer came about '%s': %s",
+				    name, strerror(-rc));
+	}
+	rc = judge_answer(message, name, count, err);
+	hf_wire_close_fds(message);
+	return rc;
+}
+
+int hf_keeper_put(const char *path, const char *name,
+		  const struct hf_carry *carry, struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
+	HF_AUTO_CLOSE int socket = hf_keeper_connect(path, err);
+	uint32_t count;
+
+	if (socket < 0) {
+		return socket;
+	}
+	int rc = ask(socket, HF_KEEPER_PUT, name, deadline, err);
+	if (rc == 0) {
+		rc = hf_wire_out(carry, socket, deadline, err);
+	}
+	if (rc == 0) {
+		rc = hear(socket, name, deadline, &count, err);
+	}
+	if (rc != 0) {
+		hf_error_prefix(err, "%s", path);
+	}
+	return rc;
+}
+
+int hf_keeper_get_on(int socket, const char *name, struct hf_carry **carry,
+		     struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
+	uint32_t count;
+	int rc = ask(socket, HF_KEEPER_GET, name, deadline, err);
+
+	if (rc == 0) {
+		rc = hear(socket, name, deadline, &count, err);
+	}
+	if (rc == 0) {
+		rc = hf_carry_receive(carry, socket, HF_KEEPER_TIMEOUT_MS, err);
+	}
+	return rc;
+}
+
+int hf_keeper_get(const char *path, const char *name, struct hf_carry **carry,
+		  struct hf_error *err)
+{
+	HF_AUTO_CLOSE int socket = hf_keeper_connect(path, err);
+
+	if (socket < 0) {
+		return socket;
+	}
+	int rc = hf_keeper_get_on(socket, name, carry, err);
+	if (rc != 0) {
+		hf_error_prefix(err, "%s", path);
+	}
+	return rc;
+}
+
+int hf_keeper_drop(const char *path, const char *name, struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
+	HF_AUTO_CLOSE int socket = hf_keeper_connect(path, err);
+	uint32_t count;
+
+	if (socket < 0) {
+		return socket;
+	}
+	int rc = ask(socket, HF_KEEPER_DROP, name, deadline, err);
+	if (rc == 0) {
+		rc = hear(socket, name, deadline, &count, err);
+	}
+	if (rc != 0) {
+		hf_error_prefix(err, "%s", path);
+	}
+	return rc;
+}
+
+static int take_list(const struct hf_wire_message *message, uint32_t expected,
+		     struct hf_keeper_entry *entries, uint32_t max,
+		     uint32_t *count, struct hf_error *err)
+{
+	if (message->fd_count != 0 || expected > HF_KEEPER_SETS_MAX ||
+	    message->len_bytes != expected * sizeof(*entries)) {
+		return hf_error_set(err, -EPROTO,
+				    "a list of %u entries came in %u bytes",
+				    expected, message->len_bytes);
+	}
+	for (uint32_t i = 0; i < HF_MIN(expected, max); i++) {
+		memcpy(&entries[i], message->bytes + i * sizeof(*entries),
+		       sizeof(*entries));
+		if (!hf_carry_name_is_valid(entries[i].name,
+					    HF_KEEPER_NAME_BYTES)) {
+			return hf_error_set(err, -EPROTO,
+					    "a list came with a name that is "
+					    "none");
+		}
+	}
+	*count = expected;
+	return 0;
+}
+
+int hf_keeper_list(const char *path, struct hf_keeper_entry *entries,
+		   uint32_t max, uint32_t *count, struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
+	HF_AUTO_CLOSE int socket = hf_keeper_connect(path, err);
+	HF_AUTO_FREE struct hf_wire_message *message = malloc(sizeof(*message));
+	uint32_t expected = 0;
+
+	*count = 0;
+	if (socket < 0) {
+		return socket;
+	}
+	if (message == NULL) {
+		return hf_error_set(err, -ENOMEM, "no memory for an answer");
+	}
+	int rc = ask(socket, HF_KEEPER_LIST, "", deadline, err);
+	if (rc == 0) {
+		rc = hear(socket, "", deadline, &expected, err);
+	}
+	if (rc == 0 && expected > 0) {
+		rc = hf_wire_read_wait(socket, message, deadline);
+		if (rc != 0) {
+			return hf_error_set(err, rc, "%s: no list came: %s",
+					    path, strerror(-rc));
+		}
+		rc = take_list(message, expected, entries, max, count, err);
+		hf_wire_close_fds(message);
+	}
+	return rc;
+}
+
+/* ------------------------------------------------------ the owner's answer */
+
+bool hf_handover_asked(const void *message, size_t len_bytes)
+{
+	struct hf_keeper_request request;
+
+	if (len_bytes != sizeof(request)) {
+		return false;
+	}
+	memcpy(&request, message, sizeof(request));
+	return request.magic == HF_KEEPER_MAGIC &&
+	       request.version == HF_KEEPER_VERSION &&
+	       request.op == HF_KEEPER_GET;
+}
+
+int hf_handover_give(int socket, const struct hf_carry *carry, int refusal,
+		     struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
+	struct hf_keeper_answer answer = {
+		.magic = HF_KEEPER_MAGIC,
+		.version = HF_KEEPER_VERSION,
+		.result = carry != NULL ? 0 : refusal,
+	};
+	int rc = hf_wire_write_wait(socket, &answer, sizeof(answer), NULL, 0,
+				    deadline);
+
+	if (rc != 0) {
+		return hf_error_set(err, rc,
+				    "the successor cannot be answered: %s",
+				    strerror(-rc));
+	}
+	return carry != NULL ? hf_wire_out(carry, socket, deadline, err) : 0;
+}
