@@ -119,6 +119,12 @@ static void log_line(void *user, enum hf_log_level level, const char *line)
 		(unsigned int)level < 4 ? names[level] : "?", line);
 }
 
+void conn_set_log(const struct args *args, struct hf_log *log)
+{
+	log->write = log_line;
+	log->max_level = args->shared.verbose ? HF_LOG_DEBUG : HF_LOG_WARNING;
+}
+
 /* An address that is not understood is the user's word; the rest is not. */
 static int open_failed(const struct conn *conn, int result,
 		       const struct hf_error *err)
@@ -136,9 +142,7 @@ int conn_open(struct conn *conn, const struct conn_wish *wish)
 	struct hf_device *device;
 
 	hf_driver_options_init(&options);
-	options.log.write = log_line;
-	options.log.max_level =
-		conn->args->shared.verbose ? HF_LOG_DEBUG : HF_LOG_WARNING;
+	conn_set_log(conn->args, &options.log);
 	options.device.log = options.log;
 	options.bounce = conn->args->shared.bounce;
 	if (wish && wish->cpu_count) {

@@ -49,6 +49,9 @@ int conn_parse(struct conn *conn, const struct args *args, const char *word);
  */
 int conn_open(struct conn *conn, const struct conn_wish *wish);
 
+/* Log lines go to standard error, all of them with --verbose. */
+void conn_set_log(const struct args *args, struct hf_log *log);
+
 /* Opens the namespace that was named, or the only one. Return as above; the
  * controller stays open. */
 int conn_open_namespace(struct conn *conn);

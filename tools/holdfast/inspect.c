@@ -2,12 +2,28 @@
 /* The driver's live state as a tree. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <holdfast/io.h>
 
 #include "conn.h"
+#include "control.h"
 #include "output.h"
 #include "verbs.h"
+
+struct inspect_options {
+	const char *runtime_dir;
+};
+
+static const struct args_option inspect_options[] = {
+	{.name = "runtime-dir",
+	 .kind = ARGS_TEXT,
+	 .value = "DIRECTORY",
+	 .help = "with a name: where its socket is; /run/holdfast, or "
+		 "holdfast under $XDG_RUNTIME_DIR",
+	 .offset = offsetof(struct inspect_options, runtime_dir)},
+	{0},
+};
 
 /* One read makes the queue of this CPU, so that the tree shows one. */
 static void touch(struct conn *conn)
@@ -37,12 +53,37 @@ static void touch(struct conn *conn)
 	free(block);
 }
 
+/* A word that is no address names a process that serves. */
+static int inspect_process(struct args *args, const struct inspect_options *opt)
+{
+	char path[CONTROL_PATH_BYTES];
+	char *answer = NULL;
+	int code =
+		control_path(args, opt->runtime_dir, args->operands[0], path);
+
+	if (code == CLI_OK) {
+		code = control_ask(args, path, "inspect", &answer);
+	}
+	if (code != CLI_OK) {
+		return code;
+	}
+	struct json_object *tree = json_tokener_parse(answer);
+	free(answer);
+	return tree ? out_print(args, tree)
+		    : cli_fail(args, "the tree is not JSON");
+}
+
 static int inspect_run(struct args *args)
 {
+	struct inspect_options opt = {0};
 	struct conn conn;
 
-	if (!args_parse(args, NULL)) {
+	if (!args_parse(args, &opt)) {
 		return args->exit_code;
+	}
+	if (!conn_is_address(args->operands[0]) &&
+	    !strpbrk(args->operands[0], ":/")) {
+		return inspect_process(args, &opt);
 	}
 
 	int code = conn_begin(&conn, args, args->operands[0], false);
@@ -70,9 +111,13 @@ const struct verb verb_inspect = {
 	.summary = "show the driver's live state",
 	.operands = "ADDRESS",
 	.shared = VERB_OUTPUT | VERB_DRIVER,
-	.description = "Brings the controller up, reads one block, and shows "
-		       "what the driver then holds: registers, queues and the "
-		       "CPUs they serve, namespaces, memory.",
+	.options = inspect_options,
+	.description =
+		"Brings the controller up, reads one block, and shows "
+		"what the driver then holds: registers, queues and the "
+		"CPUs they serve, namespaces, memory. The name of a process "
+		"that serves, in place of an address, shows what that "
+		"one holds, and disturbs nothing.",
 	.example = "holdfast inspect emulated:size=1G --output json",
 	.run = inspect_run,
 };

@@ -195,6 +195,10 @@ int load_table_attach(struct load_table **table, int fd)
 			load_table_close(*table);
 			return -EBADMSG;
 		}
+		if (slot->state == LOAD_SLOT_FREE) {
+			/* Drawn, and never begun: its process died there. */
+			slot->sequence = slot->ended;
+		}
 	}
 	free_orphans(*table);
 	return 0;
@@ -228,15 +232,27 @@ void load_get_counters(const struct load_table *table,
 {
 	const struct load_counters *from = &table->header->counters;
 
+	uint64_t ended = 0;
+	uint64_t issued = 0;
+
+	for (uint32_t i = 0; i < table->geometry.slots; i++) {
+		const struct load_slot *slot = &table->slots[i];
+
+		/* What has ended was issued: looked at in this order. */
+		ended += __atomic_load_n(&slot->ended, __ATOMIC_ACQUIRE);
+		issued += __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE);
+	}
 	*counters = (struct load_counters){
-		.issued = counter(&from->issued),
-		.completed = counter(&from->completed),
+		.issued = issued,
 		.failed = counter(&from->failed),
+		.not_begun = counter(&from->not_begun),
 		.unsure = counter(&from->unsure),
 		.duplicated = counter(&from->duplicated),
 		.verified_blocks = counter(&from->verified_blocks),
 		.wrong_blocks = counter(&from->wrong_blocks),
 	};
+	counters->completed = ended - counters->failed - counters->not_begun -
+			      counters->unsure;
 }
 
 void load_get_slot(const struct load_table *table, uint32_t slot,
@@ -283,11 +299,10 @@ bool load_begin(struct load_table *table, uint32_t slot, uint64_t unit,
 	uint32_t newest = word_newest(word);
 	mine->unit = unit;
 	mine->generation = newest < GENERATION_MAX ? newest + 1 : newest;
-	mine->sequence++;
+	__atomic_store_n(&mine->sequence, mine->sequence + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&mine->state,
 			 write ? LOAD_SLOT_WRITING : LOAD_SLOT_READING,
 			 __ATOMIC_RELEASE);
-	count(&table->header->counters.issued, 1);
 	return true;
 }
 
@@ -423,8 +438,8 @@ void load_end(struct load_table *table, uint32_t slot,
 	if (write) {
 		word = word_after(word, mine->generation, outcome);
 	}
-	if (outcome == LOAD_DONE) {
-		count(&counters->completed, 1);
+	if (outcome == LOAD_NOT_BEGUN) {
+		count(&counters->not_begun, 1);
 	} else if (outcome == LOAD_FAILED) {
 		count(&counters->failed, 1);
 	} else if (outcome == LOAD_UNSURE) {
@@ -439,8 +454,15 @@ void load_end(struct load_table *table, uint32_t slot,
 	 */
 	__atomic_store_n(&table->words[unit], word | WORD_BUSY,
 			 __ATOMIC_RELEASE);
+	__atomic_store_n(&mine->ended, mine->sequence, __ATOMIC_RELEASE);
 	__atomic_store_n(&mine->state, LOAD_SLOT_FREE, __ATOMIC_RELEASE);
 	__atomic_store_n(&table->words[unit], word & ~WORD_BUSY,
+			 __ATOMIC_RELEASE);
+}
+
+void load_handed(struct load_table *table, uint32_t slot, uint32_t sequence)
+{
+	__atomic_store_n(&table->slots[slot].handed, sequence,
 			 __ATOMIC_RELEASE);
 }
 

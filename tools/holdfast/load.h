@@ -29,11 +29,14 @@ struct load_geometry {
 	uint64_t units;
 };
 
-/* Counted over all processes that used the table. */
+/* Counted over all processes that used the table. What is issued and what has
+ * ended is told by the slots, so that a process killed between any two stores
+ * does not miscount it. */
 struct load_counters {
 	uint64_t issued;
 	uint64_t completed;
 	uint64_t failed;
+	uint64_t not_begun;  /* never reached the controller */
 	uint64_t unsure;     /* writes whose end nobody learned */
 	uint64_t duplicated; /* completions for what was not under way */
 	uint64_t verified_blocks;
@@ -51,6 +54,8 @@ struct load_slot {
 	uint32_t state; /* enum load_slot_state */
 	uint32_t sequence;
 	uint32_t generation; /* with writing: what is being written */
+	uint32_t ended;      /* sequence of the last one that ended */
+	uint32_t handed;     /* sequence of the last one that was handed over */
 	uint32_t reserved;
 	uint64_t unit;
 };
@@ -165,6 +170,10 @@ enum load_outcome {
  */
 void load_end(struct load_table *table, uint32_t slot,
 	      enum load_outcome outcome);
+
+/* The driver has taken the command @sequence of @slot: if this process dies,
+ * its successor must find it. */
+void load_handed(struct load_table *table, uint32_t slot, uint32_t sequence);
 
 /* A completion came for a command that was not under way. */
 void load_count_duplicate(struct load_table *table);

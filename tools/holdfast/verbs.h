@@ -36,6 +36,11 @@ extern const struct verb verb_bench;
 extern const struct verb verb_doctor;
 extern const struct verb verb_bind;
 extern const struct verb verb_unbind;
+extern const struct verb verb_keep;
+extern const struct verb verb_serve;
+extern const struct verb verb_upgrade;
+extern const struct verb verb_status;
+extern const struct verb verb_stop;
 
 size_t verb_count(void);
 const struct verb *verb_at(size_t i);

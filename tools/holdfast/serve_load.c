@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "serve_load.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <holdfast/io.h>
+#include <holdfast/servicing.h>
+
+#include "progress.h"
+
+#define BATCH      32u
+#define UNIT_TRIES 16
+
+struct serve_io {
+	struct hf_io io;
+	struct serve_worker *worker;
+	uint32_t slot;
+	uint32_t sequence;
+	bool write;
+};
+
+/* One CPU's share. Others may reap for it where they share a queue pair, so
+ * the list of what is free has a lock. */
+struct serve_worker {
+	struct serve_load *load;
+	uint32_t cpu;
+	uint64_t random;
+	struct hf_queue *queue;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct serve_io *ios;
+	struct serve_io **free;
+	uint32_t free_count;
+};
+
+static uint64_t draw_below(struct serve_worker *worker, uint64_t limit)
+{
+	uint64_t x = worker->random;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	worker->random = x;
+	x *= UINT64_C(0x2545f4914f6cdd1d);
+	return (uint64_t)((unsigned __int128)x * limit >> 64);
+}
+
+static uint64_t unit_bytes(const struct serve_load *load)
+{
+	const struct load_geometry *g = load_geometry(load->table);
+
+	return (uint64_t)g->unit_blocks * g->block_bytes;
+}
+
+static void *slot_buf(const struct serve_load *load, uint32_t slot)
+{
+	return load->memory + slot * unit_bytes(load);
+}
+
+static struct serve_io *slot_io(const struct serve_load *load, uint32_t slot)
+{
+	uint32_t depth = load->shared->depth;
+
+	return &load->workers[slot / depth].ios[slot % depth];
+}
+
+/* ------------------------------------------------------------- completions */
+
+static void give_back(struct serve_io *io)
+{
+	struct serve_worker *worker = io->worker;
+
+	pthread_mutex_lock(&worker->lock);
+	worker->free[worker->free_count++] = io;
+	pthread_mutex_unlock(&worker->lock);
+}
+
+static void note_time(struct serve_load *load)
+{
+	uint64_t now = progress_now_ns();
+
+	if (atomic_load_explicit(&load->waiting, memory_order_relaxed) &&
+	    atomic_exchange(&load->waiting, false)) {
+		uint64_t last = load->shared->last_ns;
+
+		serve_shared_gap(load->shared, load->way,
+				 now > last ? now - last : 0);
+	}
+	__atomic_store_n(&load->shared->last_ns, now, __ATOMIC_RELAXED);
+}
+
+static void note_failure(struct serve_load *load, const struct hf_io *io,
+			 int result)
+{
+	char words[160];
+	char text[320];
+
+	snprintf(text, sizeof(text), "%s of LBA %" PRIu64 " failed: %s",
+		 io->op == HF_OP_WRITE ? "a write" : "a read", io->lba,
+		 hf_result_text(result, words, sizeof(words)));
+	serve_shared_fault(load->shared, text);
+}
+
+static void done(struct hf_io *io, int result)
+{
+	struct serve_io *mine = io->user;
+	struct serve_load *load = mine->worker->load;
+	enum load_outcome outcome = LOAD_DONE;
+	struct load_fault fault;
+	char text[320];
+
+	if (result == -ECANCELED && atomic_load(&load->leaving)) {
+		outcome = LOAD_NOT_BEGUN;
+	} else if (result) {
+		note_failure(load, io, result);
+		outcome = LOAD_FAILED;
+	} else if (io->op == HF_OP_READ &&
+		   !load_check(load->table, mine->slot, io->buf, &fault)) {
+		serve_shared_fault(load->shared,
+				   load_fault_text(&fault, text, sizeof(text)));
+	}
+	if (outcome != LOAD_NOT_BEGUN) {
+		note_time(load);
+	}
+	load_end(load->table, mine->slot, outcome);
+	give_back(mine);
+}
+
+/* The dead process had been told of this one. */
+static void done_again(struct hf_io *io, int result)
+{
+	(void)result;
+	give_back(io->user);
+}
+
+/* --------------------------------------------------------------- new work */
+
+/* False when no unit was free. */
+static bool prepare(struct serve_worker *worker, struct serve_io *io)
+{
+	struct serve_load *load = worker->load;
+	struct load_table *table = load->table;
+	const struct load_geometry *g = load_geometry(table);
+
+	for (int i = 0; i < UNIT_TRIES; i++) {
+		uint64_t unit = draw_below(worker, g->units);
+		struct load_slot slot;
+
+		io->write =
+			load_generation(table, unit) == 0 ||
+			draw_below(worker, 100) >= load->shared->read_percent;
+		if (!load_begin(table, io->slot, unit, io->write)) {
+			continue;
+		}
+		void *buf = slot_buf(load, io->slot);
+		if (io->write) {
+			load_stamp(table, io->slot, buf);
+			hf_io_prep_write(&io->io, load->ns,
+					 load_lba(table, unit), g->unit_blocks,
+					 buf);
+		} else {
+			hf_io_prep_read(&io->io, load->ns,
+					load_lba(table, unit), g->unit_blocks,
+					buf);
+		}
+		load_get_slot(table, io->slot, &slot);
+		io->sequence = slot.sequence;
+		io->io.flags = HF_IO_NOWAIT;
+		io->io.cookie = load_cookie(table, io->slot);
+		io->io.done = done;
+		io->io.user = io;
+		return true;
+	}
+	return false;
+}
+
+static uint32_t collect(struct serve_worker *worker, struct serve_io **batch)
+{
+	uint32_t count = 0;
+	uint32_t ready = 0;
+
+	pthread_mutex_lock(&worker->lock);
+	while (count < BATCH && worker->free_count > 0) {
+		batch[count++] = worker->free[--worker->free_count];
+	}
+	pthread_mutex_unlock(&worker->lock);
+	while (ready < count && prepare(worker, batch[ready])) {
+		ready++;
+	}
+	for (uint32_t i = ready; i < count; i++) {
+		give_back(batch[i]);
+	}
+	return ready;
+}
+
+/* Return: how many the driver took. */
+static uint32_t hand_over(struct serve_worker *worker, struct serve_io **batch,
+			  uint32_t count)
+{
+	struct load_table *table = worker->load->table;
+	struct hf_io *ios[BATCH];
+	int taken;
+
+	for (uint32_t i = 0; i < count; i++) {
+		ios[i] = &batch[i]->io;
+	}
+	taken = count ? hf_submit(worker->queue, ios, count) : 0;
+	if (taken < 0 && taken != -EAGAIN) {
+		note_failure(worker->load, ios[0], taken);
+	}
+	uint32_t done_count = taken > 0 ? (uint32_t)taken : 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (i < done_count) {
+			load_handed(table, batch[i]->slot, batch[i]->sequence);
+		} else {
+			load_end(table, batch[i]->slot, LOAD_NOT_BEGUN);
+			give_back(batch[i]);
+		}
+	}
+	return done_count;
+}
+
+static void *worker_main(void *user)
+{
+	struct serve_worker *worker = user;
+	struct serve_load *load = worker->load;
+	struct serve_io *batch[BATCH];
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(worker->cpu, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+	while (!atomic_load(&load->stop)) {
+		uint32_t count = 0;
+
+		if (atomic_load(&load->issue)) {
+			count = hand_over(worker, batch,
+					  collect(worker, batch));
+		}
+		if (hf_reap(worker->queue, load->shared->depth) == 0 &&
+		    count == 0) {
+			/* A timeout is as good: it looks again. */
+			(void)!hf_queue_wait(worker->queue, 1);
+		}
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------- beginnings */
+
+static int no_memory(struct hf_error *err)
+{
+	snprintf(err->message, sizeof(err->message), "out of memory");
+	return -1;
+}
+
+static int make_worker(struct serve_load *load, uint32_t i,
+		       struct hf_error *err)
+{
+	struct serve_worker *worker = &load->workers[i];
+	uint32_t depth = load->shared->depth;
+
+	worker->load = load;
+	worker->cpu = i;
+	worker->random = (progress_now_ns() + i * 7919) | 1;
+	pthread_mutex_init(&worker->lock, NULL);
+	worker->ios = calloc(depth, sizeof(*worker->ios));
+	worker->free = calloc(depth, sizeof(struct serve_io *));
+	if (!worker->ios || !worker->free) {
+		return no_memory(err);
+	}
+	for (uint32_t j = 0; j < depth; j++) {
+		worker->ios[j].worker = worker;
+		worker->ios[j].slot = i * depth + j;
+	}
+	if (hf_queue_open(&worker->queue, load->drv, i, HF_EVENT, err) != 0) {
+		worker->queue = NULL;
+		return -1;
+	}
+	return 0;
+}
+
+static int make_workers(struct serve_load *load, struct hf_error *err)
+{
+	load->workers = calloc(load->shared->workers, sizeof(*load->workers));
+	if (!load->workers) {
+		return no_memory(err);
+	}
+	for (uint32_t i = 0; i < load->shared->workers; i++) {
+		if (make_worker(load, i, err) != 0) {
+			return -1;
+		}
+	}
+	load->memory_bytes = unit_bytes(load) *
+			     (uint64_t)load->shared->workers *
+			     load->shared->depth;
+	return 0;
+}
+
+static void note_first(struct hf_io *io, int result)
+{
+	io->result = result;
+	atomic_store((atomic_bool *)io->user, true);
+}
+
+/* The queue pair is made by this. */
+static int touch_queue(struct serve_load *load, struct serve_worker *worker,
+		       struct hf_error *err)
+{
+	atomic_bool ended = false;
+	struct hf_io io;
+	struct hf_io *list = &io;
+
+	hf_io_prep_read(&io, load->ns, load_lba(load->table, 0),
+			load_geometry(load->table)->unit_blocks, load->memory);
+	io.done = note_first;
+	io.user = &ended;
+	int rc = hf_submit(worker->queue, &list, 1);
+	if (rc != 1) {
+		snprintf(err->message, sizeof(err->message),
+			 "queue of CPU %" PRIu32 ": submit: %d", worker->cpu,
+			 rc);
+		return -1;
+	}
+	while (!atomic_load(&ended)) {
+		if (hf_reap(worker->queue, 1) == 0) {
+			(void)!hf_queue_wait(worker->queue, 10);
+		}
+	}
+	if (io.result) {
+		char words[160];
+
+		snprintf(err->message, sizeof(err->message),
+			 "the first read of CPU %" PRIu32 ": %s", worker->cpu,
+			 hf_result_text(io.result, words, sizeof(words)));
+		return -1;
+	}
+	return 0;
+}
+
+static void all_are_free(struct serve_worker *worker, uint32_t depth)
+{
+	for (uint32_t i = depth; i > 0; i--) {
+		worker->free[worker->free_count++] = &worker->ios[i - 1];
+	}
+}
+
+int serve_load_prepare(struct serve_load *load, struct hf_error *err)
+{
+	if (make_workers(load, err) != 0) {
+		return -1;
+	}
+	load->memory = hf_dma_alloc(load->drv, load->memory_bytes, err);
+	if (!load->memory) {
+		return -1;
+	}
+	for (uint32_t i = 0; i < load->shared->workers; i++) {
+		if (touch_queue(load, &load->workers[i], err) != 0) {
+			return -1;
+		}
+		all_are_free(&load->workers[i], load->shared->depth);
+	}
+	return 0;
+}
+
+static int find_memory(struct serve_load *load, struct hf_error *err)
+{
+	uint32_t cursor = 0;
+	uint64_t len = 0;
+	void *memory;
+
+	while (hf_dma_next(load->drv, &cursor, &memory, &len) == 1) {
+		if (len >= load->memory_bytes && !load->memory) {
+			load->memory = memory;
+		}
+	}
+	if (!load->memory) {
+		snprintf(err->message, sizeof(err->message),
+			 "the load's memory of %" PRIu64 " bytes is not among "
+			 "what the last owner left",
+			 load->memory_bytes);
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * An I/O whose command the load has under way is attached to. One that has
+ * ended for the load, but not for the driver: the process died in the callback
+ * or right after it. Any other is one that the load never issued.
+ */
+static int attach(struct serve_load *load, const struct hf_inflight *inflight,
+		  bool *used, struct hf_error *err)
+{
+	uint32_t slot = (uint32_t)inflight->cookie;
+	struct load_slot last;
+
+	if (slot >= load_geometry(load->table)->slots || used[slot]) {
+		__atomic_fetch_add(&load->shared->unknown, 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	struct serve_io *io = slot_io(load, slot);
+	load_get_slot(load->table, slot, &last);
+	io->io = (struct hf_io){
+		.ns = load->ns,
+		.user = io,
+		.buf = slot_buf(load, slot),
+		.done = done,
+	};
+	if (load_cookie_slot(load->table, inflight->cookie, &slot)) {
+		io->write = inflight->op == HF_OP_WRITE;
+		io->sequence = last.sequence;
+	} else if (inflight->completed &&
+		   last.sequence == inflight->cookie >> 32) {
+		load->shared->told_again++;
+		io->io.done = done_again;
+	} else {
+		load->shared->unknown++;
+		serve_shared_fault(load->shared,
+				   "a command is under way that the load did "
+				   "not issue");
+		return 0;
+	}
+	used[slot] = true;
+	return hf_io_attach(&io->io, inflight, err) == 0 ? 0 : -1;
+}
+
+/* What the driver does not know of was not sent, or is lost. */
+static void settle(struct serve_load *load, uint32_t slot)
+{
+	struct load_slot found;
+
+	load_get_slot(load->table, slot, &found);
+	if (found.state != LOAD_SLOT_FREE) {
+		bool lost = found.handed == found.sequence;
+
+		if (lost) {
+			load->shared->lost++;
+			serve_shared_fault(load->shared,
+					   "a command that was under way is "
+					   "nowhere to be found");
+		}
+		load_end(load->table, slot,
+			 lost ? LOAD_UNSURE : LOAD_NOT_BEGUN);
+	}
+	struct serve_io *io = slot_io(load, slot);
+	io->worker->free[io->worker->free_count++] = io;
+}
+
+int serve_load_inherit(struct serve_load *load, struct hf_error *err)
+{
+	const struct load_geometry *g = load_geometry(load->table);
+	struct hf_inflight inflight;
+	uint64_t cursor = 0;
+	int code = 0;
+
+	if (make_workers(load, err) != 0 || find_memory(load, err) != 0) {
+		return -1;
+	}
+	if (g->slots != load->shared->workers * load->shared->depth) {
+		snprintf(err->message, sizeof(err->message),
+			 "the load's tables contradict each other");
+		return -1;
+	}
+	bool *used = calloc(g->slots, sizeof(*used));
+	if (!used) {
+		return no_memory(err);
+	}
+	atomic_store(&load->waiting, load->shared->last_ns != 0);
+	while (code == 0 &&
+	       hf_inflight_next(load->drv, &cursor, &inflight) == 1) {
+		code = attach(load, &inflight, used, err);
+	}
+	for (uint32_t i = 0; code == 0 && i < g->slots; i++) {
+		if (!used[i]) {
+			settle(load, i);
+		}
+	}
+	free(used);
+	return code;
+}
+
+int serve_load_start(struct serve_load *load, struct hf_error *err)
+{
+	atomic_store(&load->stop, false);
+	atomic_store(&load->leaving, false);
+	for (uint32_t i = 0; i < load->shared->workers; i++) {
+		int error = pthread_create(&load->workers[i].thread, NULL,
+					   worker_main, &load->workers[i]);
+
+		if (error) {
+			snprintf(err->message, sizeof(err->message),
+				 "no thread: %s", strerror(error));
+			serve_load_stop(load);
+			return -1;
+		}
+		load->started++;
+	}
+	return 0;
+}
+
+void serve_load_issue(struct serve_load *load, bool allowed)
+{
+	atomic_store(&load->issue, allowed);
+}
+
+void serve_load_stop(struct serve_load *load)
+{
+	atomic_store(&load->stop, true);
+	for (uint32_t i = 0; i < load->started; i++) {
+		pthread_join(load->workers[i].thread, NULL);
+	}
+	load->started = 0;
+	/* What comes back in this thread was not begun. */
+	atomic_store(&load->leaving, true);
+}
+
+bool serve_load_drain(struct serve_load *load, uint32_t timeout_ms)
+{
+	uint64_t deadline = progress_now_ns() + (uint64_t)timeout_ms * 1000000;
+	const struct timespec pause = {.tv_nsec = 1000000};
+
+	serve_load_issue(load, false);
+	for (;;) {
+		struct load_counters c;
+
+		load_get_counters(load->table, &c);
+		if (c.issued ==
+		    c.completed + c.failed + c.not_begun + c.unsure) {
+			return true;
+		}
+		if (progress_now_ns() >= deadline) {
+			return false;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
+int serve_load_verify_all(struct serve_load *load, struct hf_error *err)
+{
+	const struct load_geometry *g = load_geometry(load->table);
+	struct load_fault fault;
+	char text[320];
+
+	for (uint64_t unit = 0; unit < g->units; unit++) {
+		if (load_generation(load->table, unit) == 0) {
+			continue;
+		}
+		if (!load_begin(load->table, 0, unit, false)) {
+			snprintf(err->message, sizeof(err->message),
+				 "unit %" PRIu64 " is still in use", unit);
+			return -1;
+		}
+		int result = hf_read(load->ns, load_lba(load->table, unit),
+				     g->unit_blocks, load->memory);
+		if (result == 0 &&
+		    !load_check(load->table, 0, load->memory, &fault)) {
+			serve_shared_fault(
+				load->shared,
+				load_fault_text(&fault, text, sizeof(text)));
+		}
+		load_end(load->table, 0, result ? LOAD_FAILED : LOAD_DONE);
+	}
+	return 0;
+}
+
+void serve_load_fini(struct serve_load *load, bool keep)
+{
+	for (uint32_t i = 0; load->workers && i < load->shared->workers; i++) {
+		struct serve_worker *worker = &load->workers[i];
+
+		if (!keep) {
+			hf_queue_close(worker->queue);
+		}
+		free(worker->ios);
+		free(worker->free);
+		if (worker->load) {
+			pthread_mutex_destroy(&worker->lock);
+		}
+	}
+	free(load->workers);
+	load->workers = NULL;
+	if (!keep && load->memory) {
+		hf_dma_free(load->drv, load->memory);
+	}
+	load->memory = NULL;
+}

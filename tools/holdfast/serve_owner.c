@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "serve_owner.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "progress.h"
+
+#define LOAD_NAME   "serve-load"
+#define SHARED_NAME "serve-shared"
+
+/* What is under way at the end is waited for so long. */
+#define DRAIN_MS 60000
+
+static void forget(struct serve_owner *owner, bool keep)
+{
+	serve_load_fini(&owner->load, keep);
+	load_table_close(owner->load.table);
+	owner->load.table = NULL;
+	serve_shared_close(owner->shared);
+	owner->shared = NULL;
+	if (owner->table_fd >= 0) {
+		close(owner->table_fd);
+	}
+	if (owner->shared_fd >= 0) {
+		close(owner->shared_fd);
+	}
+	owner->table_fd = -1;
+	owner->shared_fd = -1;
+}
+
+static void set_up_load(struct serve_owner *owner)
+{
+	owner->load.drv = owner->conn.drv;
+	owner->load.ns = owner->conn.ns;
+	owner->load.shared = owner->shared;
+	owner->load.way = owner->way;
+}
+
+/* ----------------------------------------------------------------- opening */
+
+static int plan_geometry(struct serve_owner *owner,
+			 const struct serve_plan *plan,
+			 struct load_geometry *geometry)
+{
+	const struct hf_namespace_info *info = &owner->conn.info;
+	struct hf_driver_info driver;
+	uint64_t blocks = info->blocks;
+
+	hf_driver_get_info(owner->conn.drv, &driver);
+	owner->shared->workers = driver.cpu_count;
+	owner->shared->depth = (uint32_t)plan->depth;
+	owner->shared->read_percent = (uint32_t)plan->read_percent;
+	if (plan->io_bytes % info->block_bytes) {
+		return cli_usage(owner->args,
+				 "--bs %" PRIu64 " is no multiple of the block "
+				 "size of %" PRIu32 " bytes",
+				 plan->io_bytes, info->block_bytes);
+	}
+	if (plan->size_bytes / info->block_bytes < blocks) {
+		blocks = plan->size_bytes / info->block_bytes;
+	}
+	*geometry = (struct load_geometry){
+		.nsid = owner->conn.nsid,
+		.block_bytes = info->block_bytes,
+		.unit_blocks = (uint32_t)(plan->io_bytes / info->block_bytes),
+		.slots = owner->shared->workers * owner->shared->depth,
+	};
+	geometry->units = blocks / geometry->unit_blocks;
+	if (getrandom(&geometry->load, sizeof(geometry->load), 0) !=
+		    (ssize_t)sizeof(geometry->load) ||
+	    geometry->units < geometry->slots) {
+		return cli_fail(owner->args,
+				"the load needs %" PRIu32 " units of %" PRIu64
+				" bytes at least, and has %" PRIu64,
+				geometry->slots, plan->io_bytes,
+				geometry->units);
+	}
+	return CLI_OK;
+}
+
+static int make_load(struct serve_owner *owner, const struct serve_plan *plan)
+{
+	struct load_geometry geometry;
+	struct hf_error err = {.message = ""};
+	int code = plan_geometry(owner, plan, &geometry);
+
+	if (code != CLI_OK) {
+		return code;
+	}
+	int result = load_table_create(&owner->load.table, &geometry,
+				       &owner->table_fd);
+	if (result) {
+		owner->load.table = NULL;
+		owner->table_fd = -1;
+		return cli_fail(owner->args, "the load's table: %s",
+				strerror(-result));
+	}
+	set_up_load(owner);
+	if (serve_load_prepare(&owner->load, &err) != 0 ||
+	    serve_load_start(&owner->load, &err) != 0) {
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	return CLI_OK;
+}
+
+int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan)
+{
+	const struct conn_wish wish = {.io_queues = (uint32_t)plan->queues};
+	int code = conn_parse(&owner->conn, owner->args, plan->address);
+
+	if (code == CLI_OK) {
+		code = conn_open(&owner->conn, &wish);
+	}
+	if (code == CLI_OK) {
+		code = conn_open_namespace(&owner->conn);
+	}
+	if (code != CLI_OK) {
+		return conn_end(&owner->conn, code);
+	}
+	owner->way = SERVE_FRESH;
+	int result = serve_shared_create(&owner->shared, &owner->shared_fd);
+	if (result) {
+		owner->shared_fd = -1;
+		code = cli_fail(owner->args, "%s", strerror(-result));
+		return conn_end(&owner->conn, code);
+	}
+	snprintf(owner->shared->address, sizeof(owner->shared->address), "%s",
+		 plan->address);
+	snprintf(owner->shared->keeper, sizeof(owner->shared->keeper), "%s",
+		 plan->keeper ? plan->keeper : "");
+	owner->shared->nsid = owner->conn.nsid;
+	if (!plan->no_load) {
+		code = make_load(owner, plan);
+	}
+	if (code != CLI_OK) {
+		serve_load_stop(&owner->load);
+		forget(owner, false);
+		return conn_end(&owner->conn, code);
+	}
+	return CLI_OK;
+}
+
+/* ------------------------------------------------------------- taking over */
+
+static int adopt_tables(struct serve_owner *owner, struct hf_carry *carry)
+{
+	owner->shared_fd = hf_carry_take(carry, SHARED_NAME);
+	owner->table_fd = hf_carry_take(carry, LOAD_NAME);
+	int result =
+		owner->shared_fd < 0
+			? -ENOENT
+			: serve_shared_attach(&owner->shared, owner->shared_fd);
+	if (result) {
+		owner->shared = NULL;
+		return cli_fail(owner->args,
+				"the last owner's notes cannot be used: %s",
+				strerror(-result));
+	}
+	if (owner->shared->workers == 0) {
+		return CLI_OK;
+	}
+	result = owner->table_fd < 0 ? -ENOENT
+				     : load_table_attach(&owner->load.table,
+							 owner->table_fd);
+	if (result) {
+		owner->load.table = NULL;
+		return cli_fail(owner->args,
+				"the last owner's load cannot be used: %s",
+				strerror(-result));
+	}
+	return CLI_OK;
+}
+
+static void restore_options(const struct serve_owner *owner,
+			    struct hf_driver_options *options)
+{
+	hf_driver_options_init(options);
+	conn_set_log(owner->args, &options->log);
+	options->device.log = options->log;
+}
+
+static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
+{
+	struct hf_driver_options options;
+	struct hf_device *device;
+	struct hf_error err = {.message = ""};
+	uint8_t *bytes = NULL;
+	size_t len = 0;
+
+	restore_options(owner, &options);
+	int result = hf_device_adopt(&device, carry, &options.device, &err);
+	if (result) {
+		cli_fail(owner->args, "%s", err.message);
+		return result == -EBUSY ? CLI_USAGE : CLI_FAILED;
+	}
+	/* After a crash there is none, and the ledger tells all. */
+	result = hf_carry_state(carry, &bytes, &len, &err);
+	if (result == 0 || result == -ENOENT) {
+		result = hf_driver_restore(&owner->conn.drv, device, bytes, len,
+					   &options, &err);
+	}
+	free(bytes);
+	if (result) {
+		owner->conn.drv = NULL;
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	return CLI_OK;
+}
+
+static int go_on_with_load(struct serve_owner *owner)
+{
+	struct hf_error err = {.message = ""};
+
+	set_up_load(owner);
+	if (serve_load_inherit(&owner->load, &err) != 0 ||
+	    serve_load_start(&owner->load, &err) != 0) {
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	return CLI_OK;
+}
+
+int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
+{
+	uint64_t began = progress_now_ns();
+
+	owner->conn = (struct conn){.args = owner->args};
+	int code = restore_driver(owner, carry);
+	if (code == CLI_OK) {
+		code = adopt_tables(owner, carry);
+	}
+	hf_carry_free(carry);
+	if (code != CLI_OK) {
+		return code;
+	}
+	owner->way = (enum serve_way)owner->shared->way;
+	owner->shared->way = SERVE_KILLED;
+	snprintf(owner->conn.address, sizeof(owner->conn.address), "%s",
+		 owner->shared->address);
+	owner->conn.nsid = owner->shared->nsid;
+	code = conn_open_namespace(&owner->conn);
+	if (code == CLI_OK && owner->load.table) {
+		code = go_on_with_load(owner);
+	}
+	owner->shared->restore_ns = progress_now_ns() - began;
+	return code;
+}
+
+/* ------------------------------------------------------------ the keeper */
+
+static int make_carry(struct serve_owner *owner, struct hf_carry **carry,
+		      struct hf_error *err)
+{
+	int result = hf_driver_carry(owner->conn.drv, carry, err);
+
+	if (result == 0) {
+		result = hf_carry_add(*carry, SHARED_NAME, owner->shared_fd,
+				      err);
+	}
+	if (result == 0 && owner->table_fd >= 0) {
+		result = hf_carry_add(*carry, LOAD_NAME, owner->table_fd, err);
+	}
+	return result;
+}
+
+int serve_owner_secure(struct serve_owner *owner)
+{
+	struct hf_carry *carry = NULL;
+	struct hf_error err = {.message = ""};
+	int result = 0;
+
+	if (owner->shared->keeper[0] != '\0') {
+		result = make_carry(owner, &carry, &err);
+		if (result == 0) {
+			result = hf_keeper_put(owner->shared->keeper,
+					       owner->name, carry, &err);
+		}
+		hf_carry_free(carry);
+	}
+	if (result) {
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	serve_load_issue(&owner->load, true);
+	return CLI_OK;
+}
+
+/* ----------------------------------------------------------------- leaving */
+
+static int save(struct serve_owner *owner, struct hf_carry **copy,
+		struct hf_error *err)
+{
+	struct hf_carry *carry = NULL;
+	uint8_t *bytes = NULL;
+	size_t len = 0;
+	int state_fd = -1;
+	int result = hf_driver_save(owner->conn.drv, &bytes, &len, err);
+
+	if (result) {
+		return result;
+	}
+	result = make_carry(owner, &carry, err);
+	if (result == 0) {
+		result = hf_carry_add_state(carry, bytes, len, &state_fd, err);
+	}
+	if (result == 0) {
+		result = hf_carry_copy(copy, carry, err);
+	}
+	free(bytes);
+	hf_carry_free(carry);
+	if (state_fd >= 0) {
+		close(state_fd);
+	}
+	if (result && hf_driver_resume(owner->conn.drv, NULL) != 0) {
+		cli_note(owner->args, "and the driver cannot go on");
+	}
+	return result;
+}
+
+int serve_owner_leave(struct serve_owner *owner, enum serve_way way,
+		      struct hf_carry **carry)
+{
+	struct hf_error err = {.message = ""};
+	uint64_t began;
+
+	if (owner->load.table) {
+		serve_load_stop(&owner->load);
+	}
+	began = progress_now_ns();
+	int result = save(owner, carry, &err);
+	if (result) {
+		cli_fail(owner->args, "%s", err.message);
+		if (owner->load.table &&
+		    serve_load_start(&owner->load, &err) != 0) {
+			return cli_fail(owner->args, "%s", err.message);
+		}
+		return CLI_FAILED;
+	}
+	owner->shared->save_ns = progress_now_ns() - began;
+	owner->shared->way = way;
+	hf_driver_leave(owner->conn.drv);
+	owner->conn.drv = NULL;
+	owner->conn.ns = NULL;
+	forget(owner, true);
+	return CLI_OK;
+}
+
+int serve_owner_end_load(struct serve_owner *owner)
+{
+	struct hf_error err = {.message = ""};
+
+	if (!owner->load.table) {
+		return CLI_OK;
+	}
+	if (!serve_load_drain(&owner->load, DRAIN_MS)) {
+		serve_shared_fault(owner->shared,
+				   "commands did not end within a minute");
+		serve_load_stop(&owner->load);
+		return CLI_FAILED;
+	}
+	serve_load_stop(&owner->load);
+	if (serve_load_verify_all(&owner->load, &err) != 0) {
+		serve_shared_fault(owner->shared, err.message);
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}
+
+int serve_owner_close(struct serve_owner *owner)
+{
+	char keeper[sizeof(owner->shared->keeper)];
+
+	snprintf(keeper, sizeof(keeper), "%s", owner->shared->keeper);
+	serve_load_stop(&owner->load);
+	forget(owner, false);
+	int code = conn_end(&owner->conn, CLI_OK);
+	if (keeper[0] != '\0' &&
+	    hf_keeper_drop(keeper, owner->name, NULL) != 0) {
+		cli_note(owner->args, "the keeper at %s was not reached",
+			 keeper);
+	}
+	return code;
+}
+
+/* ------------------------------------------------------------------ status */
+
+static void show_load(struct serve_owner *owner, struct json_object *tree)
+{
+	const struct serve_shared *shared = owner->shared;
+	struct load_counters c;
+
+	load_get_counters(owner->load.table, &c);
+	out_number(tree, "issued", c.issued - c.not_begun);
+	out_number(tree, "completed", c.completed);
+	out_number(tree, "under_way",
+		   c.issued - c.completed - c.failed - c.not_begun - c.unsure);
+	out_number(tree, "failed", c.failed);
+	out_number(tree, "lost", shared->lost);
+	out_number(tree, "duplicated", c.duplicated + shared->unknown);
+	out_number(tree, "told_again", shared->told_again);
+	out_number(tree, "not_begun", c.not_begun);
+	out_number(tree, "blocks_verified", c.verified_blocks);
+	out_number(tree, "blocks_wrong", c.wrong_blocks);
+	out_number(tree, "depth", shared->depth);
+	out_number(tree, "workers", shared->workers);
+}
+
+struct json_object *serve_owner_status(struct serve_owner *owner)
+{
+	static const char *const ways[SERVE_WAYS] = {"opened", "upgraded",
+						     "executed", "killed"};
+	struct json_object *tree = out_object();
+
+	out_text(tree, "name", owner->name);
+	out_number(tree, "pid", (uint64_t)getpid());
+	out_text(tree, "address", owner->shared->address);
+	out_text(tree, "keeper", owner->shared->keeper);
+	out_text(tree, "came_by", ways[owner->way]);
+	if (owner->load.table) {
+		struct json_object *load = out_object();
+
+		show_load(owner, load);
+		out_add(tree, "load", load);
+	}
+	out_ns(tree, "save_ns", owner->shared->save_ns);
+	out_ns(tree, "restore_ns", owner->shared->restore_ns);
+	serve_shared_show_gaps(owner->shared, tree);
+	out_text(tree, "fault", owner->shared->fault);
+	return tree;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "serve_shared.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SERVE_MAGIC   UINT64_C(0x31455652455346) /* "FSERVE1" */
+#define SERVE_VERSION 1
+
+static struct serve_shared *map_shared(int fd)
+{
+	void *memory = mmap(NULL, sizeof(struct serve_shared),
+			    PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+int serve_shared_create(struct serve_shared **shared, int *fd)
+{
+	int memory = memfd_create("holdfast-serve", MFD_CLOEXEC);
+
+	if (memory < 0) {
+		return -errno;
+	}
+	*shared = ftruncate(memory, sizeof(**shared)) == 0 ? map_shared(memory)
+							   : NULL;
+	if (!*shared) {
+		close(memory);
+		return -ENOMEM;
+	}
+	(*shared)->magic = SERVE_MAGIC;
+	(*shared)->version = SERVE_VERSION;
+	(*shared)->way = SERVE_KILLED;
+	*fd = memory;
+	return 0;
+}
+
+static bool ends(const char *text, size_t room)
+{
+	return strnlen(text, room) < room;
+}
+
+int serve_shared_attach(struct serve_shared **shared, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0) {
+		return -errno;
+	}
+	if (st.st_size != (off_t)sizeof(**shared)) {
+		return -EBADMSG;
+	}
+	struct serve_shared *found = map_shared(fd);
+	if (!found) {
+		return -ENOMEM;
+	}
+	if (found->magic != SERVE_MAGIC || found->version != SERVE_VERSION ||
+	    found->workers > 1024 || found->depth > 65536 ||
+	    found->read_percent > 100 || found->way >= SERVE_WAYS ||
+	    !ends(found->address, sizeof(found->address)) ||
+	    !ends(found->keeper, sizeof(found->keeper)) ||
+	    !ends(found->fault, sizeof(found->fault))) {
+		serve_shared_close(found);
+		return -EBADMSG;
+	}
+	*shared = found;
+	return 0;
+}
+
+void serve_shared_close(struct serve_shared *shared)
+{
+	if (shared) {
+		munmap(shared, sizeof(*shared));
+	}
+}
+
+void serve_shared_gap(struct serve_shared *shared, enum serve_way way,
+		      uint64_t ns)
+{
+	struct serve_gaps *gaps = &shared->gaps[way];
+
+	gaps->ns[gaps->count % SERVE_GAPS_MAX] = ns;
+	gaps->count++;
+}
+
+void serve_shared_fault(struct serve_shared *shared, const char *text)
+{
+	static atomic_flag taken = ATOMIC_FLAG_INIT;
+
+	if (shared->fault[0] == '\0' && !atomic_flag_test_and_set(&taken)) {
+		snprintf(shared->fault, sizeof(shared->fault), "%s", text);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a;
+	uint64_t y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void show_way(const struct serve_gaps *gaps, struct json_object *tree,
+		     const char *name)
+{
+	uint64_t sorted[SERVE_GAPS_MAX];
+	size_t count = gaps->count < SERVE_GAPS_MAX ? (size_t)gaps->count
+						    : SERVE_GAPS_MAX;
+	struct json_object *way = out_object();
+
+	memcpy(sorted, gaps->ns, count * sizeof(sorted[0]));
+	qsort(sorted, count, sizeof(sorted[0]), compare);
+	out_number(way, "count", gaps->count);
+	if (count > 0) {
+		/* The value that so many in a hundred do not exceed. */
+		out_ns(way, "p50_ns", sorted[(count * 50 + 99) / 100 - 1]);
+		out_ns(way, "p99_ns", sorted[(count * 99 + 99) / 100 - 1]);
+		out_ns(way, "max_ns", sorted[count - 1]);
+	}
+	out_add(tree, name, way);
+}
+
+void serve_shared_show_gaps(const struct serve_shared *shared,
+			    struct json_object *tree)
+{
+	struct json_object *gaps = out_object();
+
+	show_way(&shared->gaps[SERVE_UPGRADED], gaps, "upgraded");
+	show_way(&shared->gaps[SERVE_EXECUTED], gaps, "executed");
+	show_way(&shared->gaps[SERVE_KILLED], gaps, "killed");
+	out_add(tree, "gaps", gaps);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a serving process and its successors know together, in a memfd that
+ * travels with the device: how it was started, and what the load has seen. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "output.h"
+
+/* How a process came to serve. */
+enum serve_way {
+	SERVE_FRESH,
+	SERVE_UPGRADED, /* handed over by a live process */
+	SERVE_EXECUTED, /* by exec, on SIGHUP */
+	SERVE_KILLED,   /* taken over from a dead one */
+	SERVE_WAYS,
+};
+
+#define SERVE_GAPS_MAX 4096
+
+/* Times without a completion, each from the last one before to the first one
+ * after; the newest are kept. */
+struct serve_gaps {
+	uint64_t count;
+	uint64_t ns[SERVE_GAPS_MAX];
+};
+
+struct serve_shared {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t workers; /* 0: no load */
+	uint32_t depth;   /* of each */
+	uint32_t read_percent;
+	uint32_t way; /* enum serve_way of the next owner */
+	uint32_t nsid;
+	char address[512];
+	char keeper[108];
+	uint64_t last_ns;    /* the load's newest completion */
+	uint64_t told_again; /* ends that a dead process may have seen */
+	uint64_t lost;       /* handed over, and nowhere to be found */
+	uint64_t unknown;    /* in the ledger, and never issued by the load */
+	uint64_t save_ns;    /* the last time each took */
+	uint64_t restore_ns;
+	struct serve_gaps gaps[SERVE_WAYS];
+	char fault[400]; /* the first thing that was wrong, "" for nothing */
+};
+
+/* A new one; @fd is its memfd. Return: 0 or a negative errno. */
+int serve_shared_create(struct serve_shared **shared, int *fd);
+
+/* A predecessor's; every number and text in it is checked. The descriptor
+ * stays the caller's. Return: 0, -EBADMSG, another negative errno. */
+int serve_shared_attach(struct serve_shared **shared, int fd);
+
+void serve_shared_close(struct serve_shared *shared);
+
+void serve_shared_gap(struct serve_shared *shared, enum serve_way way,
+		      uint64_t ns);
+
+/* The first fault stays. Any thread. */
+void serve_shared_fault(struct serve_shared *shared, const char *text);
+
+/* "gaps": for each way, count, p50, p99 and max. */
+void serve_shared_show_gaps(const struct serve_shared *shared,
+			    struct json_object *tree);
