@@ -5,13 +5,13 @@
 #include "driver/driver.h"
 
 /* As hf_driver_start(). */
-int hf_lifecycle_start(struct hf_driver **drv, struct hf_device *device,
+int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err);
 
 /* A driver with all it needs but a ledger and queues; nothing is done to the
  * controller. */
-int hf_lifecycle_build(struct hf_driver **drv, struct hf_device *device,
+int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err);
 

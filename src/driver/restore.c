@@ -63,9 +63,9 @@ static int check_admin_registers(struct hf_driver *drv, struct hf_error *err)
 		admin->block.iova + (uint64_t)((const uint8_t *)admin->cq.ring -
 					       admin->block.vaddr);
 	uint32_t size = admin->sq.entries - 1;
-	uint64_t asq_found;
-	uint64_t acq_found;
-	uint32_t aqa;
+	uint64_t asq_found = 0;
+	uint64_t acq_found = 0;
+	uint32_t aqa = 0;
 
 	if (hf_reg_read64(drv->dev, NVME_REG_ASQ, &asq_found) != 0 ||
 	    hf_reg_read64(drv->dev, NVME_REG_ACQ, &acq_found) != 0 ||

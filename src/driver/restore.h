@@ -16,7 +16,7 @@ int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
 		  struct hf_error *err);
 
 /* As hf_driver_restore(), without the runtime. */
-int hf_restore(struct hf_driver **drv, struct hf_device *device,
+int hf_restore(struct hf_driver **out, struct hf_device *device,
 	       const uint8_t *bytes, size_t len_bytes,
 	       const struct hf_driver_options *options, struct hf_error *err);
 
