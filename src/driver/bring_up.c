@@ -25,7 +25,7 @@
 /* Tries to bring a controller up again, and how often it may need to be, before
  * it is given up. Less than a minute apart is "again". */
 #define RECOVERIES_MAX 6u
-#define FLAPS_MAX      64u
+#define FLAPS_MAX      512u
 #define RECOVERED_NS   (60 * HF_NS_PER_S)
 #define VERSION_2_0    0x00020000u
 

@@ -9,6 +9,7 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "namespace/direct.h"
 #include "namespace/split.h"
 
 static struct hf_io *io_of(struct hf_waiter *waiter)
@@ -336,6 +337,11 @@ static uint32_t submit_to(struct hf_qpair *qp, struct hf_io *const *ios,
 
 	hf_qpair_lock(qp);
 	while (taken < count) {
+		if (qp->state == HF_QPAIR_LIVE && hf_list_empty(&qp->waiting) &&
+		    hf_direct_submit(qp, ios[taken])) {
+			taken++;
+			continue;
+		}
 		*rc = hf_io_check(ios[taken]);
 		if (*rc == 0) {
 			*rc = submit_one(qp, ios[taken]);

@@ -174,6 +174,11 @@ int hf_ns_create(struct hf_namespace **out, uint32_t nsid,
 	ns->max_blocks = HF_MIN(
 		HF_MAX(limits->max_transfer_bytes >> ns->block_shift, 1u),
 		65536u);
+	/* No boundary to be split at, nothing to be copied. */
+	if (!limits->bounce && geometry->noiob_blocks == 0) {
+		ns->direct_blocks = HF_MIN(
+			ns->max_blocks, 2 * NVME_PAGE_BYTES >> ns->block_shift);
+	}
 	hf_list_init(&ns->link);
 	pthread_mutex_init(&ns->lock, NULL);
 	pthread_cond_init(&ns->changed, NULL);

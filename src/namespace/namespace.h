@@ -53,7 +53,8 @@ struct hf_namespace {
 	const struct hf_io_limits *limits;
 	uint64_t blocks; /* atomic: a rescan changes it under I/O */
 	uint32_t nsid;
-	uint32_t max_blocks; /* of one data command */
+	uint32_t max_blocks;    /* of one data command */
+	uint32_t direct_blocks; /* I/O of so many may go the short way */
 	uint32_t noiob_blocks;
 	uint8_t block_shift;
 	bool read_only; /* atomic */

@@ -38,6 +38,7 @@ struct hf_pending {
 	uint32_t in_use;
 	uint16_t free_head;
 	uint32_t lap_shift; /* bits of a CID that number the slot */
+	uint16_t lap_mask;  /* of what stands above them */
 };
 
 /* Every slot is free. -ENOMEM. */
@@ -52,7 +53,16 @@ void hf_pending_fini(struct hf_pending *pending);
 
 /* Takes a free slot: its number, or HF_LEDGER_NONE. The slot stays FREE in the
  * ledger until hf_pending_publish(). */
-uint16_t hf_pending_take(struct hf_pending *pending);
+static inline uint16_t hf_pending_take(struct hf_pending *pending)
+{
+	uint16_t slot = pending->free_head;
+
+	if (slot != HF_LEDGER_NONE) {
+		pending->free_head = pending->entries[slot].next_free;
+		pending->in_use++;
+	}
+	return slot;
+}
 
 /* The command identifier of a slot that was taken. */
 static inline uint16_t hf_pending_cid(const struct hf_pending *pending,
@@ -80,8 +90,44 @@ static inline void hf_pending_publish(struct hf_pending *pending, uint16_t slot)
  * when no command of that identifier is under way: unknown, of an earlier
  * lap, or completed before.
  */
-uint16_t hf_pending_complete(struct hf_pending *pending,
-			     const struct hf_cqe *cqe);
+static inline uint16_t hf_pending_complete(struct hf_pending *pending,
+					   const struct hf_cqe *cqe)
+{
+	uint16_t number = cqe->cid & (uint16_t)((1u << pending->lap_shift) - 1);
+
+	if (number >= pending->count) {
+		return HF_LEDGER_NONE;
+	}
+	struct hf_ledger_slot *slot = &pending->slots[number];
+	if (slot->state != HF_SLOT_TAKEN ||
+	    cqe->cid != hf_pending_cid(pending, number)) {
+		return HF_LEDGER_NONE;
+	}
+
+	slot->status = cqe->status;
+	slot->dw0 = cqe->dw0;
+	slot->dw1 = cqe->dw1;
+	/* What it ended with is there before it is said to have ended. */
+	__atomic_store_n(&slot->state, HF_SLOT_DONE, __ATOMIC_RELEASE);
+	return number;
+}
 
 /* Gives a slot back, whose caller was told. */
-void hf_pending_give(struct hf_pending *pending, uint16_t slot);
+static inline void hf_pending_give(struct hf_pending *pending, uint16_t slot)
+{
+	struct hf_ledger_slot *entry = &pending->slots[slot];
+
+	/*
+	 * The lap moves on first, so that a completion that comes twice finds
+	 * no command of its identifier. All ones in every bit is FFFFh, which
+	 * the Error Information log uses for "no command".
+	 */
+	entry->lap = (uint16_t)((entry->lap + 1) & pending->lap_mask);
+	if (hf_pending_cid(pending, slot) == 0xffff) {
+		entry->lap = 0;
+	}
+	__atomic_store_n(&entry->state, HF_SLOT_FREE, __ATOMIC_RELEASE);
+	pending->entries[slot].next_free = pending->free_head;
+	pending->free_head = slot;
+	pending->in_use--;
+}

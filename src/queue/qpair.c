@@ -522,9 +522,10 @@ static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
 	for (uint32_t i = 0; i < posted; i++) {
 		judge(qp, harvest, &batch[i]);
 	}
-	if (posted > 0) {
-		hf_qpair_record_reaped(qp);
+	if (posted == 0) {
+		return 0;
 	}
+	hf_qpair_record_reaped(qp);
 	return posted;
 }
 

@@ -33,7 +33,14 @@ void hf_sq_init(struct hf_sq *sq, struct nvme_sqe *ring, uint32_t entries);
  *
  * Context: data path. Never blocks, allocates, locks or logs.
  */
-void hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe);
+static inline void hf_sq_push(struct hf_sq *sq, const struct nvme_sqe *sqe)
+{
+	uint32_t index = sq->tail;
+
+	sq->ring[index] = *sqe;
+	sq->tail = index + 1 == sq->entries ? 0 : index + 1;
+	sq->count++;
+}
 
 /* Is there an entry that the device was not told of? */
 static inline bool hf_sq_dirty(const struct hf_sq *sq)
@@ -54,4 +61,21 @@ void hf_sq_commit(struct hf_sq *sq);
  * Return: false when the device cannot be there: it claims to have fetched
  * what was never rung.
  */
-bool hf_sq_update_head(struct hf_sq *sq, uint32_t head);
+static inline bool hf_sq_update_head(struct hf_sq *sq, uint32_t head)
+{
+	if (head >= sq->entries) {
+		return false;
+	}
+
+	/* How far the device says it went, and how far it can have gone. */
+	uint32_t told = head >= sq->head ? head - sq->head
+					 : head + sq->entries - sq->head;
+	uint32_t rung = sq->tail_rung >= sq->head
+				? sq->tail_rung - sq->head
+				: sq->tail_rung + sq->entries - sq->head;
+	if (told > rung) {
+		return false;
+	}
+	sq->head = head;
+	return true;
+}
