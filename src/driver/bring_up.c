@@ -29,6 +29,16 @@
 #define RECOVERED_NS   (60 * HF_NS_PER_S)
 #define VERSION_2_0    0x00020000u
 
+/*
+ * Apart from that of the jobs in line: one of them may have an answer in its
+ * page that it has not looked at yet, and would take Identify Controller for
+ * what it asked.
+ */
+static uint8_t *page_of(const struct hf_driver *drv)
+{
+	return drv->scratch + NVME_PAGE_BYTES;
+}
+
 static bool is_first(const struct hf_driver *drv)
 {
 	return drv->ledger.header->ready == 0;
@@ -250,19 +260,19 @@ static int step_identify(struct hf_driver *drv, struct hf_job *job,
 	uint8_t *kept = drv->ledger.header->identify;
 
 	identify_sqe(&sqe, NVME_IDENTIFY_CNS_CTRL);
-	int rc = hf_admin_step(drv, job, &sqe, drv->scratch,
+	int rc = hf_admin_step(drv, job, &sqe, page_of(drv),
 			       NVME_IDENTIFY_DATA_SIZE, false, err);
 	if (rc != 0) {
 		return rc;
 	}
 	if (!is_first(drv) &&
-	    !same_controller((const void *)kept, (const void *)drv->scratch)) {
+	    !same_controller((const void *)kept, (const void *)page_of(drv))) {
 		return hf_error_set(err, -ENODEV,
 				    "%s: another controller answers after the "
 				    "reset: serial number or model differ",
 				    drv->dev->id);
 	}
-	memcpy(kept, drv->scratch, NVME_IDENTIFY_DATA_SIZE);
+	memcpy(kept, page_of(drv), NVME_IDENTIFY_DATA_SIZE);
 	return 0;
 }
 
@@ -300,16 +310,16 @@ static int step_identify_nvm(struct hf_driver *drv, struct hf_job *job,
 
 	if (drv->ctrl.vs >= VERSION_2_0) {
 		identify_sqe(&sqe, NVME_IDENTIFY_CNS_CSI_CTRL);
-		rc = hf_admin_step(drv, job, &sqe, drv->scratch,
+		rc = hf_admin_step(drv, job, &sqe, page_of(drv),
 				   NVME_IDENTIFY_DATA_SIZE, false, err);
 		if (rc == HF_STEP_WAIT) {
 			return rc;
 		}
 	}
 	drv->ledger.header->has_identify_nvm = rc == 0;
-	memcpy(drv->ledger.header->identify_nvm, drv->scratch,
+	memcpy(drv->ledger.header->identify_nvm, page_of(drv),
 	       sizeof(drv->ledger.header->identify_nvm));
-	hf_io_limits_parse(&limits, id, rc == 0 ? drv->scratch : NULL,
+	hf_io_limits_parse(&limits, id, rc == 0 ? page_of(drv) : NULL,
 			   drv->options.pool_pages);
 	limits.bounce = drv->options.bounce;
 	return set_limits(drv, &limits, err);

@@ -79,7 +79,8 @@ struct hf_driver {
 	bool aer_job_queued;
 	struct hf_job aer_job;
 	struct hf_event_ring events;
-	uint8_t *scratch;       /* 4096 bytes, of the job that runs */
+	uint8_t *scratch;       /* 4096 bytes of the job that runs, and as many
+				 * of the one that brings up */
 	uint32_t changed[1024]; /* namespaces that an event named */
 	uint32_t changed_count;
 	struct hf_scan scan; /* of the namespace that a job identifies */

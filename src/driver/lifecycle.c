@@ -197,7 +197,7 @@ static void destroy(struct hf_driver *drv)
 
 static int make_tables(struct hf_driver *drv, struct hf_error *err)
 {
-	drv->scratch = aligned_alloc(NVME_PAGE_BYTES, NVME_PAGE_BYTES);
+	drv->scratch = aligned_alloc(NVME_PAGE_BYTES, 2 * NVME_PAGE_BYTES);
 	if (drv->scratch == NULL || hf_ioqueues_init(drv) != 0 ||
 	    hf_event_ring_init(&drv->events) != 0) {
 		return hf_error_set(err, -ENOMEM,
