@@ -36,7 +36,10 @@ static void submit_wave(struct wave *wave, enum hf_op op)
 			 wave->data + i * 4096);
 		ios[i] = &wave->work[i].io;
 	}
-	assert_int_equal(hf_submit(wave->queue, ios, IOS), IOS);
+	int taken = hf_submit(wave->queue, ios, IOS);
+	if (taken != (int)IOS) {
+		fail_msg("%d were taken\n%s", taken, wave->rig->log);
+	}
 }
 
 static bool wave_ended(void *arg)

@@ -383,7 +383,7 @@ static void many_cpus_ask_for_queues_at_once(void **state)
 	struct hf_queue *queues[32];
 	struct rig_io work[32];
 	struct hf_driver_info info;
-	uint8_t block[512];
+	static uint8_t blocks[32][512];
 
 	rig->options.cpu_count = 32;
 	rig->options.io_queues = 12;
@@ -395,7 +395,7 @@ static void many_cpus_ask_for_queues_at_once(void **state)
 		assert_int_equal(hf_queue_open(&queues[i], rig->drv, i,
 					       HF_THREAD, &rig->err),
 				 0);
-		rig_prep(&work[i], rig->ns, HF_OP_READ, i, 1, block);
+		rig_prep(&work[i], rig->ns, HF_OP_READ, i, 1, blocks[i]);
 		assert_int_equal(hf_submit(queues[i], &io, 1), 1);
 	}
 	for (uint32_t i = 0; i < 32; i++) {
