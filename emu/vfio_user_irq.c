@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/pci_regs.h>
@@ -74,10 +76,13 @@ int hf_vfus_irq_init(struct hf_vfus_irq *irq, struct hf_emu *emu,
 	irq->error_fd = -1;
 	irq->request_fd = -1;
 	irq->intx_fd = -1;
+	irq->unmask_fd = -1;
+	irq->watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	pthread_mutex_init(&irq->lock, NULL);
 	irq->table = calloc(vectors, PCI_MSIX_ENTRY_SIZE);
 	irq->masked = calloc(vectors, sizeof(*irq->masked));
-	if (irq->table == NULL || irq->masked == NULL) {
+	if (irq->table == NULL || irq->masked == NULL || irq->watch_fd < 0) {
+		replace_fd(&irq->watch_fd, -1);
 		free(irq->table);
 		free(irq->masked);
 		pthread_mutex_destroy(&irq->lock);
@@ -93,6 +98,7 @@ void hf_vfus_irq_fini(struct hf_vfus_irq *irq)
 	hf_vfus_irq_reset(irq);
 	hf_emu_irq_mode(irq->emu, HF_EMU_IRQ_MSIX);
 	hf_emu_intx_set(irq->emu, NULL, NULL);
+	replace_fd(&irq->watch_fd, -1);
 	free(irq->table);
 	free(irq->masked);
 	pthread_mutex_destroy(&irq->lock);
@@ -102,6 +108,26 @@ static void vector_update(struct hf_vfus_irq *irq, uint32_t vector)
 {
 	hf_emu_irq_mask(irq->emu, vector,
 			irq->all_masked || irq->masked[vector]);
+}
+
+/* The client has the descriptor too, so that closing it does not end the
+ * watch. */
+static int set_unmask_fd(struct hf_vfus_irq *irq, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN};
+
+	if (irq->unmask_fd >= 0) {
+		epoll_ctl(irq->watch_fd, EPOLL_CTL_DEL, irq->unmask_fd, NULL);
+		replace_fd(&irq->unmask_fd, -1);
+	}
+	if (fd < 0) {
+		return 0;
+	}
+	if (epoll_ctl(irq->watch_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+		return -errno;
+	}
+	irq->unmask_fd = fd;
+	return 0;
 }
 
 void hf_vfus_irq_reset(struct hf_vfus_irq *irq)
@@ -121,6 +147,7 @@ void hf_vfus_irq_reset(struct hf_vfus_irq *irq)
 	}
 	replace_fd(&irq->error_fd, -1);
 	replace_fd(&irq->request_fd, -1);
+	(void)!set_unmask_fd(irq, -1);
 	pthread_mutex_lock(&irq->lock);
 	replace_fd(&irq->intx_fd, -1);
 	irq->intx_masked = false;
@@ -281,6 +308,34 @@ static int set_mask(struct hf_vfus_irq *irq, uint32_t index, uint32_t vector,
 	return 0;
 }
 
+/* One event that unmasks the pin, or none any more. */
+static int set_unmask(struct hf_vfus_irq *irq, uint32_t index, uint32_t count,
+		      int *fds, uint32_t fd_count)
+{
+	if (index != VFIO_PCI_INTX_IRQ_INDEX || count != 1 || fd_count > 1 ||
+	    (fd_count == 1 && !is_eventfd(fds[0]))) {
+		return -EINVAL;
+	}
+
+	int result = set_unmask_fd(irq, fd_count == 1 ? fds[0] : -1);
+	if (result == 0 && fd_count == 1) {
+		fds[0] = -1;
+	}
+	return result;
+}
+
+void hf_vfus_irq_unmasked(struct hf_vfus_irq *irq)
+{
+	uint64_t count;
+	struct iovec iov = {.iov_base = &count, .iov_len = sizeof(count)};
+
+	/* The client may have read it meanwhile, and must not make us wait. */
+	if (irq->unmask_fd >= 0 &&
+	    preadv2(irq->unmask_fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count)) {
+		(void)!set_mask(irq, VFIO_PCI_INTX_IRQ_INDEX, 0, false);
+	}
+}
+
 static int act(struct hf_vfus_irq *irq, uint32_t action, uint32_t index,
 	       uint32_t vector)
 {
@@ -309,6 +364,9 @@ int hf_vfus_irq_set(struct hf_vfus_irq *irq, uint32_t flags, uint32_t index,
 	}
 
 	if (data == VFIO_IRQ_SET_DATA_EVENTFD) {
+		if (action == VFIO_IRQ_SET_ACTION_UNMASK) {
+			return set_unmask(irq, index, count, fds, fd_count);
+		}
 		if (action != VFIO_IRQ_SET_ACTION_TRIGGER || count == 0) {
 			return -EINVAL;
 		}

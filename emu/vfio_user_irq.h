@@ -26,7 +26,9 @@ struct hf_vfus_irq {
 	bool intx_high;
 	bool intx_masked;
 	int intx_fd;
-	bool unheard; /* raised with nobody listening, where that matters */
+	int unmask_fd; /* an event on it unmasks the pin; the server's thread */
+	int watch_fd;  /* epoll: readable when unmask_fd is */
+	bool unheard;  /* raised with nobody listening, where that matters */
 };
 
 int hf_vfus_irq_init(struct hf_vfus_irq *irq, struct hf_emu *emu,
@@ -68,6 +70,9 @@ int hf_vfus_irq_set(struct hf_vfus_irq *irq, uint32_t flags, uint32_t index,
 
 /* Writes to @irq's request descriptor; -ENOTCONN without one. */
 int hf_vfus_irq_request(struct hf_vfus_irq *irq);
+
+/* @irq's watch_fd is readable: the client has unmasked the pin by an event. */
+void hf_vfus_irq_unmasked(struct hf_vfus_irq *irq);
 
 /* Takes the note that the pin was raised and nobody heard. */
 bool hf_vfus_irq_take_unheard(struct hf_vfus_irq *irq);

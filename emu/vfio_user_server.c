@@ -33,6 +33,7 @@ enum event_source {
 	SOURCE_CLIENT,
 	SOURCE_WAKE,
 	SOURCE_TIMER,
+	SOURCE_UNMASK,
 	SOURCE_REFUSED, /* and those that follow, one for each */
 };
 
@@ -328,6 +329,8 @@ uint32_t hf_emu_serve_process(struct hf_emu_server *server)
 			served += serve_client(server);
 		} else if (source == SOURCE_WAKE) {
 			serve_wake(server);
+		} else if (source == SOURCE_UNMASK) {
+			hf_vfus_irq_unmasked(&server->device.irq);
 		} else if (source == SOURCE_TIMER) {
 			drain(server->timer_fd);
 			served += serve_client(server);
@@ -416,6 +419,11 @@ static int open_sockets(struct hf_emu_server *server, const char *path,
 	if (result == 0) {
 		result = watch(server, EPOLL_CTL_ADD, server->timer_fd, EPOLLIN,
 			       SOURCE_TIMER);
+	}
+	if (result == 0) {
+		result = watch(server, EPOLL_CTL_ADD,
+			       server->device.irq.watch_fd, EPOLLIN,
+			       SOURCE_UNMASK);
 	}
 	if (result != 0) {
 		return hf_error_set(err, result, "server: %s",

@@ -85,6 +85,43 @@ static void intx_is_a_level(void **state)
 	admin_disable(&f->client);
 }
 
+/* As KVM does when the guest has dealt with the interrupt. */
+static void an_event_unmasks_the_pin(void **state)
+{
+	struct fixture *f = *state;
+	int unmask = eventfd(0, EFD_CLOEXEC);
+	uint64_t one = 1;
+
+	assert_int_equal(map_all(f), 0);
+	assert_int_equal(client_set_irqs(&f->client, EVENTFD_TRIGGER, INTX, 0,
+					 1, &f->event, 1),
+			 0);
+	assert_int_equal(client_set_irqs(&f->client,
+					 VFIO_IRQ_SET_DATA_EVENTFD |
+						 VFIO_IRQ_SET_ACTION_UNMASK,
+					 INTX, 0, 1, &unmask, 1),
+			 0);
+	admin_enable(&f->client);
+	admin_identify(&f->client, f->memory, 0);
+	assert_true(event_comes(f->event));
+
+	assert_int_equal(write(unmask, &one, sizeof(one)), sizeof(one));
+	assert_true(event_comes(f->event));
+
+	/* Taken back: nobody looks at it any more. */
+	assert_int_equal(client_set_irqs(&f->client,
+					 VFIO_IRQ_SET_DATA_EVENTFD |
+						 VFIO_IRQ_SET_ACTION_UNMASK,
+					 INTX, 0, 1, NULL, 0),
+			 0);
+	assert_int_equal(write(unmask, &one, sizeof(one)), sizeof(one));
+	client_reg32(&f->client, 8);
+	assert_false(event_pending(f->event));
+	assert_true(event_pending(unmask));
+	admin_disable(&f->client);
+	close(unmask);
+}
+
 static void vectors_are_set_in_ranges(void **state)
 {
 	struct fixture *f = *state;
@@ -170,7 +207,9 @@ static void bad_interrupt_settings_are_refused(void **state)
 		{0x21, MSIX, 1, 0, 0},
 		{0x09, MSIX, 0, 0, 0},
 		{0x22, MSIX, 0, 4, 0}, /* no booleans */
-		{0x14, INTX, 0, 1, 1}, /* events of masking: not there */
+		{0x0c, INTX, 0, 1, 1}, /* events of masking: not there */
+		{0x14, MSIX, 0, 1, 1}, /* of unmasking: for the pin alone */
+		{0x14, INTX, 0, 1, 2},
 		{0x09, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, 0},
 	};
 
@@ -276,6 +315,7 @@ int main(void)
 		TEST(completions_interrupt_by_msix),
 		TEST(msix_waits_for_its_enable_bit),
 		TEST(intx_is_a_level),
+		TEST(an_event_unmasks_the_pin),
 		TEST(vectors_are_set_in_ranges),
 		TEST(bad_interrupt_settings_are_refused),
 		TEST(a_masked_vector_is_pending),
