@@ -62,14 +62,20 @@ static void set_state(struct hf_qpair *qp, int state)
 	hf_qpair_set_state(qp, (enum hf_qpair_state)state);
 }
 
+/* Whoever sleeps for one of these sleeps for the queue pair's interrupt, which
+ * will not come. */
 static void end_all(struct hf_qpair *qp, int result)
 {
-	(void)hf_qpair_end_all(qp, result, false);
+	if (hf_qpair_end_all(qp, result, false) > 0) {
+		hf_qpair_wake(qp);
+	}
 }
 
 static void end_unrepeatable(struct hf_qpair *qp, int result)
 {
-	(void)hf_qpair_end_all(qp, result, true);
+	if (hf_qpair_end_all(qp, result, true) > 0) {
+		hf_qpair_wake(qp);
+	}
 }
 
 static void reset_rings(struct hf_qpair *qp, int unused)

@@ -355,6 +355,7 @@ void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
 	for (uint32_t i = 0; i < drv->io_max; i++) {
 		if (drv->io[i] != NULL) {
 			hf_qpair_cancel_waiting(drv->io[i], result);
+			hf_qpair_wake(drv->io[i]);
 		}
 	}
 }
