@@ -24,6 +24,9 @@
 /* A successor that is not done after so long is given up. */
 #define SUCCESSOR_MS 10000
 
+/* A hundredth of a second each. */
+#define DYING_TRIES 200
+
 struct serve_options {
 	const char *name;
 	const char *keeper;
@@ -146,7 +149,11 @@ static int take_from_owner(struct serve *serve)
 	    hf_keeper_get_on(socket, serve->opt.name, &carry, &err) != 0) {
 		return cli_fail(serve->args, "%s", err.message);
 	}
+	serve_owner_log_there(carry);
 	int code = serve_owner_take(&serve->owner, carry);
+	if (code == CLI_USAGE) {
+		code = cli_fail(serve->args, "%s", serve->owner.busy);
+	}
 	if (code == CLI_OK) {
 		serve->listener =
 			control_listen(serve->args, serve->path, true);
@@ -196,10 +203,15 @@ static int take_from_exec(struct serve *serve, bool *found)
 	if (result == -ENOENT) {
 		return CLI_OK;
 	}
-	if (result) {
-		return cli_fail(serve->args, "%s", err.message);
+	if (result == 0) {
+		result = serve_owner_take(&serve->owner, carry);
+	} else {
+		result = cli_fail(serve->args, "%s", err.message);
 	}
-	return serve_owner_take(&serve->owner, carry);
+	/* This process is the owner: nobody can be alive. */
+	return result == CLI_USAGE
+		       ? cli_fail(serve->args, "%s", serve->owner.busy)
+		       : result;
 }
 
 /* Until the process that listens at @path has ended. */
@@ -244,6 +256,34 @@ static int stand_by(struct serve *serve)
 	}
 }
 
+/* A process that was killed takes a moment to be gone. */
+static bool is_served(const struct serve *serve)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < DYING_TRIES; i++) {
+		if (!control_is_live(serve->path)) {
+			return false;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+static int take_from_dying(struct serve *serve, bool *found)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int code = take_from_keeper(serve, found);
+
+	for (int i = 0; i < DYING_TRIES && code == CLI_USAGE; i++) {
+		nanosleep(&pause, NULL);
+		code = take_from_keeper(serve, found);
+	}
+	return code == CLI_USAGE
+		       ? cli_fail(serve->args, "%s", serve->owner.busy)
+		       : code;
+}
+
 /* A controller that nobody drives: from the beginning, or from the keeper. */
 static int begin_alone(struct serve *serve)
 {
@@ -261,17 +301,17 @@ static int begin_alone(struct serve *serve)
 	bool found = false;
 	int code = CLI_OK;
 
-	if (control_is_live(serve->path)) {
+	if (is_served(serve)) {
 		return cli_fail(serve->args,
 				"a process serves '%s' already; 'holdfast "
 				"upgrade %s' replaces it",
 				opt->name, opt->name);
 	}
 	if (opt->keeper) {
-		code = take_from_keeper(serve, &found);
+		code = take_from_dying(serve, &found);
 	}
 	if (code != CLI_OK || found) {
-		return code == CLI_USAGE ? CLI_FAILED : code;
+		return code;
 	}
 	if (serve->args->operand_count == 0) {
 		return cli_fail(serve->args,
@@ -295,7 +335,7 @@ static int begin(struct serve *serve)
 					  : begin_alone(serve);
 	}
 	if (code != CLI_OK || serve->done) {
-		return code == CLI_USAGE ? CLI_FAILED : code;
+		return code;
 	}
 	return become_owner(serve);
 }
@@ -422,20 +462,27 @@ static void stop_keeping(struct serve *serve, int client)
 	struct hf_error err = {.message = ""};
 	struct json_object *tree = serve_owner_status(&serve->owner);
 	char keeper[sizeof(serve->owner.shared->keeper)];
+	bool left = false;
 
 	snprintf(keeper, sizeof(keeper), "%s", serve->owner.shared->keeper);
 	if (keeper[0] == '\0') {
 		control_answer(client, false,
 			       "nobody holds the descriptors: the controller "
 			       "outlives this process with --keeper only");
-	} else if (serve_owner_leave(&serve->owner, SERVE_UPGRADED, &carry) !=
-		   CLI_OK) {
+	} else {
+		left = serve_owner_leave(&serve->owner, SERVE_UPGRADED,
+					 &carry) == CLI_OK;
+	}
+	if (left) {
+		serve_owner_log_here(carry);
+	} else if (keeper[0] != '\0') {
 		control_answer(client, false, "the driver cannot be saved");
-	} else if (hf_keeper_put(keeper, serve->opt.name, carry, &err) != 0) {
+	}
+	if (left && hf_keeper_put(keeper, serve->opt.name, carry, &err) != 0) {
 		control_answer(client, false, err.message);
 		serve->code = take_back(serve, carry);
 		serve->done = serve->code != CLI_OK;
-	} else {
+	} else if (left) {
 		hf_carry_free(carry);
 		unlink(serve->path);
 		control_answer(client, true, json_object_to_json_string(tree));

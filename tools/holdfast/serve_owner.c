@@ -13,6 +13,7 @@
 
 #define LOAD_NAME   "serve-load"
 #define SHARED_NAME "serve-shared"
+#define STDERR_NAME "serve-stderr"
 
 /* What is under way at the end is waited for so long. */
 #define DRAIN_MS 60000
@@ -195,9 +196,12 @@ static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
 
 	restore_options(owner, &options);
 	int result = hf_device_adopt(&device, carry, &options.device, &err);
+	if (result == -EBUSY) {
+		snprintf(owner->busy, sizeof(owner->busy), "%s", err.message);
+		return CLI_USAGE;
+	}
 	if (result) {
-		cli_fail(owner->args, "%s", err.message);
-		return result == -EBUSY ? CLI_USAGE : CLI_FAILED;
+		return cli_fail(owner->args, "%s", err.message);
 	}
 	/* After a crash there is none, and the ledger tells all. */
 	result = hf_carry_state(carry, &bytes, &len, &err);
@@ -223,6 +227,24 @@ static int go_on_with_load(struct serve_owner *owner)
 		return cli_fail(owner->args, "%s", err.message);
 	}
 	return CLI_OK;
+}
+
+void serve_owner_log_here(struct hf_carry *carry)
+{
+	int fd = hf_carry_take(carry, STDERR_NAME);
+
+	if (fd >= 0) {
+		close(fd);
+	}
+}
+
+void serve_owner_log_there(const struct hf_carry *carry)
+{
+	int fd = hf_carry_find(carry, STDERR_NAME);
+
+	if (fd >= 0) {
+		dup2(fd, STDERR_FILENO);
+	}
 }
 
 int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
@@ -304,6 +326,9 @@ static int save(struct serve_owner *owner, struct hf_carry **copy,
 		return result;
 	}
 	result = make_carry(owner, &carry, err);
+	if (result == 0) {
+		result = hf_carry_add(carry, STDERR_NAME, STDERR_FILENO, err);
+	}
 	if (result == 0) {
 		result = hf_carry_add_state(carry, bytes, len, &state_fd, err);
 	}

@@ -20,6 +20,7 @@
  * @shared_fd: its memfd
  * @table_fd: of the load's table, -1 without a load
  * @load: the load, if there is one
+ * @busy: who drives the device still
  */
 struct serve_owner {
 	struct conn conn;
@@ -30,6 +31,7 @@ struct serve_owner {
 	int shared_fd;
 	int table_fd;
 	struct serve_load load;
+	char busy[sizeof(((struct hf_error *)0)->message)];
 };
 
 struct serve_plan {
@@ -52,9 +54,15 @@ int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan);
  * @carry: gone afterwards
  *
  * Return: an exit code; a failure has been explained, and the controller is as
- * it was. CLI_USAGE when the owner is alive after all.
+ * it was. CLI_USAGE when the owner is alive after all: said in @busy alone.
  */
 int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry);
+
+/* Messages of a successor go where the last owner's went: whoever started the
+ * successor may wait for the end of its own output. Or not: the set forgets
+ * where that was. */
+void serve_owner_log_there(const struct hf_carry *carry);
+void serve_owner_log_here(struct hf_carry *carry);
 
 /* To the keeper, if there is one; then the load may issue. */
 int serve_owner_secure(struct serve_owner *owner);

@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Goal: no command is lost, none is completed twice, and every block reads as
+what was written last, whatever becomes of the process that drives the device.
+Method: a controller in a process of its own, a keeper, "holdfast serve" with
+its verified load; the process is upgraded, told to exec itself, killed with
+and without a successor waiting, at random moments. Then all is read again.
+usage: test_processes.py HOLDFAST
+HOLDFAST_KILLS (60 at most by time): how often; HOLDFAST_SECONDS: at most so
+long; HOLDFAST_SEED: of an earlier run.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HOLDFAST = sys.argv[1]
+CYCLES = int(os.environ.get('HOLDFAST_KILLS', '400'))
+SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '45'))
+SEED = int(os.environ.get('HOLDFAST_SEED', random.randrange(1 << 32)))
+PATIENCE_S = 60
+
+
+class Place:
+    def __init__(self, directory, server_options=()):
+        self.directory = directory
+        self.runtime = os.path.join(directory, 'run')
+        self.nvme = os.path.join(directory, 'nvme.sock')
+        self.keeper_socket = os.path.join(directory, 'keeper.sock')
+        self.log = open(os.path.join(directory, 'log'), 'w+')
+        self.children = []
+        self.emulator = self.start('emulate', self.nvme, '--size', '128M',
+                                   *server_options)
+        self.keeper = self.start('keep', self.keeper_socket)
+        self.await_line(self.keeper, 'keeping')
+        deadline = time.monotonic() + PATIENCE_S
+        while not os.path.exists(self.nvme):
+            assert self.emulator.poll() is None, self.logged()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def start(self, *words):
+        child = subprocess.Popen([HOLDFAST, *words], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=self.log,
+                                 text=True)
+        self.children.append(child)
+        return child
+
+    def logged(self):
+        self.log.flush()
+        with open(self.log.name) as file:
+            return file.read()[-3000:]
+
+    def await_line(self, child, word):
+        line = child.stdout.readline()
+        assert word in line, f'{line!r} instead of {word}: {self.logged()}'
+
+    def serve(self, *words):
+        return self.start('serve', '--name', 'disk0', '--keeper',
+                          self.keeper_socket, '--runtime-dir', self.runtime,
+                          *words)
+
+    def ask(self, verb, *words):
+        done = subprocess.run(
+            [HOLDFAST, verb, 'disk0', '--runtime-dir', self.runtime,
+             '--output', 'json', *words], capture_output=True, text=True,
+            timeout=PATIENCE_S * 3)
+        assert done.returncode == 0, f'{verb}: {done.stderr} {self.logged()}'
+        return json.loads(done.stdout)
+
+    def close(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.terminate()
+        for child in self.children:
+            child.wait(PATIENCE_S)
+            child.stdout.close()
+        self.log.close()
+
+
+def wait_for_end(pid):
+    """Of a process that may not be our child."""
+    deadline = time.monotonic() + PATIENCE_S
+    while os.path.exists(f'/proc/{pid}'):
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass
+        with_state = ''
+        try:
+            with open(f'/proc/{pid}/stat') as file:
+                with_state = file.read().rsplit(')', 1)[1].split()[0]
+        except OSError:
+            return
+        if with_state == 'Z':
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def await_progress(place, before):
+    """A time in which nothing completes would test nothing."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        status = place.ask('status')
+        if status['load']['completed'] > before:
+            return status
+        assert time.monotonic() < deadline, f'{status} {place.logged()}'
+        time.sleep(0.005)
+
+
+def kill_with_standby(place, rng, pid):
+    standby = place.serve('--standby')
+    place.await_line(standby, 'waiting')
+    time.sleep(rng.random() * 0.05)
+    os.kill(pid, signal.SIGKILL)
+    place.await_line(standby, 'serving')
+
+
+def kill_alone(place, rng, pid):
+    time.sleep(rng.random() * 0.05)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    place.await_line(place.serve(), 'serving')
+
+
+def kill_twice(place, rng, pid):
+    """The successor dies while, or soon after, it takes over."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for_end(pid)
+    first = place.serve()
+    time.sleep(rng.random() * 0.03)
+    first.kill()
+    first.wait()
+    place.await_line(place.serve(), 'serving')
+
+
+def upgrade(place, _rng, _pid):
+    place.ask('upgrade')
+
+
+def execute(place, _rng, pid):
+    before = place.ask('status')['gaps']['executed']['count']
+    os.kill(pid, signal.SIGHUP)
+    deadline = time.monotonic() + PATIENCE_S
+    while place.ask('status')['came_by'] != 'executed' or \
+            place.ask('status')['gaps']['executed']['count'] == before:
+        assert time.monotonic() < deadline, place.logged()
+        time.sleep(0.005)
+
+
+def stop_and_start(place, _rng, _pid):
+    place.ask('stop', '--keepalive')
+    place.await_line(place.serve(), 'serving')
+
+
+WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade, execute,
+        stop_and_start]
+
+
+def judge(place, status, cycles):
+    load = status['load']
+    print(f'{cycles} cycles: {json.dumps(load)}')
+    print(json.dumps(status['gaps']))
+    assert status['fault'] == '', f"{status['fault']} {place.logged()}"
+    assert load['issued'] == load['completed'] > 0
+    for name in 'lost', 'duplicated', 'failed', 'under_way', 'blocks_wrong':
+        assert load[name] == 0, f'{name}: {load} {place.logged()}'
+    assert load['blocks_verified'] > 0
+
+
+def run(server_options, seconds, cycles):
+    rng = random.Random(SEED)
+    done = 0
+    with tempfile.TemporaryDirectory(prefix='holdfast-svc.') as directory:
+        place = Place(directory, server_options)
+        try:
+            place.await_line(
+                place.serve(f'vfio-user:{place.nvme}', '--size', '16M',
+                            '--depth', '64'), 'serving')
+            end = time.monotonic() + seconds
+            completed = 0
+            # Each way twice at least, whatever the clock says.
+            while done < cycles and (time.monotonic() < end or
+                                     done < 2 * len(WAYS)):
+                status = await_progress(place, completed)
+                completed = status['load']['completed']
+                way = WAYS[done] if done < len(WAYS) else rng.choice(WAYS)
+                way(place, rng, status['pid'])
+                done += 1
+            await_progress(place, completed)
+            status = place.ask('stop')
+            judge(place, status, done)
+        finally:
+            place.close()
+
+
+print(f'HOLDFAST_SEED={SEED}', flush=True)
+run((), SECONDS, CYCLES)
