@@ -29,7 +29,9 @@ static int no_address(const struct hf_vfio *vfio, int code, const char *why,
 static void touch(volatile uint8_t *vaddr, uint64_t len_bytes)
 {
 	for (uint64_t at = 0; at < len_bytes; at += PAGE_BYTES) {
-		vaddr[at] = vaddr[at];
+		uint8_t byte = vaddr[at];
+
+		vaddr[at] = byte;
 	}
 }
 
