@@ -377,7 +377,7 @@ int hf_wire_out(const struct hf_carry *carry, int socket, uint64_t deadline_ns,
 			.first = i,
 			.count = HF_MIN(set->count - i, HF_WIRE_FDS),
 		};
-		int fds[HF_WIRE_FDS];
+		int fds[HF_WIRE_FDS] = {0};
 
 		for (uint32_t j = 0; j < header.count; j++) {
 			fds[j] = set->entries[i + j].fd;
