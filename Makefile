@@ -16,7 +16,7 @@ MESON  ?= meson
 TIME   ?=
 SEED   ?=
 
-.PHONY: all build deps demo test bench soak fuzz lint coverage install clean
+.PHONY: all build everything deps demo test bench soak fuzz lint coverage install clean
 
 all: build
 
@@ -27,6 +27,9 @@ $(BUILD)/build.ninja: | deps
 	$(MESON) setup --prefix=$(PREFIX) $(BUILD)
 
 build: deps $(BUILD)/build.ninja
+	ninja -C $(BUILD) program
+
+everything: build
 	ninja -C $(BUILD)
 
 demo: build
@@ -36,11 +39,11 @@ demo: build
 test:
 	@scripts/test
 
-bench: build
+bench: everything
 	@scripts/install-deps build test
 	scripts/bench $(BUILD)
 
-soak: build
+soak: everything
 	TIME='$(TIME)' SEED='$(SEED)' scripts/soak $(BUILD)
 
 fuzz:
@@ -58,7 +61,8 @@ coverage:
 
 install: build
 	$(MESON) configure $(BUILD) --prefix=$(PREFIX)
-	DESTDIR='$(DESTDIR)' $(MESON) install -C $(BUILD)
+	ninja -C $(BUILD) program
+	DESTDIR='$(DESTDIR)' $(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
 	rm -rf $(BUILD) build-asan build-tsan build-fuzz build-coverage
