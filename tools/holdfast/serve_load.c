@@ -491,6 +491,10 @@ int serve_load_start(struct serve_load *load, struct hf_error *err)
 {
 	atomic_store(&load->stop, false);
 	atomic_store(&load->leaving, false);
+	/* What has ended meanwhile does not wait for a thread to get a CPU. */
+	for (uint32_t i = 0; i < load->shared->workers; i++) {
+		(void)!hf_reap(load->workers[i].queue, load->shared->depth);
+	}
 	for (uint32_t i = 0; i < load->shared->workers; i++) {
 		int error = pthread_create(&load->workers[i].thread, NULL,
 					   worker_main, &load->workers[i]);

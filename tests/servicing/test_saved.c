@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Goal: a saved state of any version before is still read; one that is cut
+ * short, damaged, of another controller or from the future is refused with a
+ * sentence that says so.
+ * Method: golden files of a ledger that is the same each time, whole and bent.
+ * With --write FILE, the golden file of this version is made.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fixed_ledger.h"
+#include "state/saved.h"
+
+static const char *golden_dir;
+
+struct fixture {
+	struct hf_ledger ledger;
+	uint8_t *bytes;
+	size_t len;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_int_equal(fixed_ledger_create(&f->ledger), 0);
+	assert_int_equal(hf_saved_encode(&f->ledger, &f->bytes, &f->len, NULL),
+			 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->bytes);
+	hf_ledger_close(&f->ledger);
+	free(f);
+	return 0;
+}
+
+static void assert_refused(struct fixture *f, int code, const char *word)
+{
+	struct hf_error err = {.message = ""};
+
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, &err),
+			 code);
+	if (strstr(err.message, word) == NULL) {
+		fail_msg("'%s' does not say '%s'", err.message, word);
+	}
+}
+
+static void golden_states_are_read(void **state)
+{
+	static const char *const names[] = {"state-1.bin"};
+	struct fixture *f = *state;
+	static uint8_t bytes[1 << 16];
+	struct hf_error err = {.message = ""};
+	char path[512];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", golden_dir, names[i]);
+		FILE *file = fopen(path, "rb");
+		assert_non_null(file);
+		size_t len = fread(bytes, 1, sizeof(bytes), file);
+		fclose(file);
+		if (hf_saved_verify(bytes, len, &f->ledger, &err) != 0) {
+			fail_msg("%s: %s", names[i], err.message);
+		}
+	}
+}
+
+static void what_was_just_saved_is_read(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, NULL),
+			 0);
+}
+
+static void every_cut_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t taken = 0;
+
+	/* A cut right behind a last field that may be missing is no damage. */
+	for (size_t len = 0; len < f->len; len++) {
+		struct hf_error err = {.message = ""};
+
+		if (hf_saved_verify(f->bytes, len, &f->ledger, &err) == 0) {
+			taken++;
+		} else {
+			assert_true(strlen(err.message) > 20);
+		}
+	}
+	assert_true(taken <= 8);
+}
+
+static void another_controller_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ledger.header->identify[4]++; /* the serial number */
+	assert_refused(f, -EINVAL, "another controller");
+}
+
+static void another_device_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->ledger.header->device_id[3]++;
+	assert_refused(f, -EINVAL, "another device");
+}
+
+static void another_geometry_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	hf_ledger_queue_view(&f->ledger, 2).queue->entries = 32;
+	assert_refused(f, -EINVAL, "queue 2's size");
+}
+
+static void another_position_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	hf_ledger_queue_view(&f->ledger, 1).queue->sq_recorded++;
+	assert_refused(f, -EINVAL, "queue 1's submission tail");
+}
+
+static void a_missing_command_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	hf_ledger_queue_view(&f->ledger, 1).slots[1].state = HF_SLOT_FREE;
+	assert_refused(f, -EINVAL, "commands under way");
+}
+
+static void a_missing_queue_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	hf_ledger_queue_view(&f->ledger, 2).queue->state = HF_QUEUE_FREE;
+	assert_refused(f, -EINVAL, "I/O queues");
+}
+
+/* Protocol Buffers: a field that comes again replaces the one before. */
+static void a_state_from_the_future_is_refused(void **state)
+{
+	static const uint8_t must_understand_2[] = {0xa8, 0x06, 0x02};
+	struct fixture *f = *state;
+
+	f->bytes = realloc(f->bytes, f->len + sizeof(must_understand_2));
+	memcpy(f->bytes + f->len, must_understand_2, sizeof(must_understand_2));
+	f->len += sizeof(must_understand_2);
+	assert_refused(f, -EPROTONOSUPPORT, "version 2");
+}
+
+static void a_field_that_is_new_is_passed_over(void **state)
+{
+	static const uint8_t field_999[] = {0xb8, 0x3e, 0x07};
+	struct fixture *f = *state;
+
+	f->bytes = realloc(f->bytes, f->len + sizeof(field_999));
+	memcpy(f->bytes + f->len, field_999, sizeof(field_999));
+	f->len += sizeof(field_999);
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, NULL),
+			 0);
+}
+
+static void a_ledger_that_is_cut_short_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_ledger other;
+	struct hf_error err = {.message = ""};
+	int fd = memfd_create("short", MFD_CLOEXEC);
+
+	/* The real one is sealed against it. */
+	assert_int_equal(ftruncate(f->ledger.fd, 4096), -1);
+	assert_int_equal(pwrite(fd, f->ledger.header, 4096, 0), 4096);
+	assert_true(hf_ledger_adopt(&other, fd, &err) < 0);
+	assert_true(strlen(err.message) > 20);
+	close(fd);
+}
+
+static int write_golden(const char *path)
+{
+	struct hf_ledger ledger;
+	uint8_t *bytes;
+	size_t len;
+	FILE *file = fopen(path, "wb");
+
+	if (file == NULL || fixed_ledger_create(&ledger) != 0 ||
+	    hf_saved_encode(&ledger, &bytes, &len, NULL) != 0 ||
+	    fwrite(bytes, 1, len, file) != len) {
+		return 1;
+	}
+	free(bytes);
+	hf_ledger_close(&ledger);
+	return fclose(file);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(golden_states_are_read),
+		TEST(what_was_just_saved_is_read),
+		TEST(every_cut_is_refused),
+		TEST(another_controller_is_refused),
+		TEST(another_device_is_refused),
+		TEST(another_geometry_is_refused),
+		TEST(another_position_is_refused),
+		TEST(a_missing_command_is_refused),
+		TEST(a_missing_queue_is_refused),
+		TEST(a_state_from_the_future_is_refused),
+		TEST(a_field_that_is_new_is_passed_over),
+		TEST(a_ledger_that_is_cut_short_is_refused),
+	};
+
+	if (argc == 3 && strcmp(argv[1], "--write") == 0) {
+		return write_golden(argv[2]);
+	}
+	if (argc != 2) {
+		fprintf(stderr, "usage: test-saved GOLDEN_DIRECTORY\n");
+		return 2;
+	}
+	golden_dir = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
