@@ -355,9 +355,19 @@ void hf_qpair_commit(struct hf_qpair *qp)
 	 * command would look as if it had never been sent, and be sent twice.
 	 */
 	uint64_t position = sq_position(qp);
+#ifdef HF_NEGATIVE_CONTROL
+	/* The wrong way around, and time to be killed in between: the tests
+	 * have to see what comes of it. */
+	hf_sq_commit(&qp->sq);
+	for (volatile uint32_t i = 0; i < 50000; i++) {
+	}
+	__atomic_store_n(&qp->view.queue->sq_recorded, position,
+			 __ATOMIC_RELEASE);
+#else
 	__atomic_store_n(&qp->view.queue->sq_recorded, position,
 			 __ATOMIC_RELEASE);
 	hf_sq_commit(&qp->sq);
+#endif
 	__atomic_store_n(&qp->view.queue->sq_rung, position, __ATOMIC_RELEASE);
 	qp->doorbells++;
 }

@@ -5,7 +5,9 @@ what was written last, whatever becomes of the process that drives the device.
 Method: a controller in a process of its own, a keeper, "holdfast serve" with
 its verified load; the process is upgraded, told to exec itself, killed with
 and without a successor waiting, at random moments. Then all is read again.
-usage: test_processes.py HOLDFAST
+With --negative-control, HOLDFAST is a program whose stores are in the wrong
+order, and the test passes when that is noticed.
+usage: test_processes.py HOLDFAST [--negative-control]
 HOLDFAST_KILLS (60 at most by time): how often; HOLDFAST_SECONDS: at most so
 long; HOLDFAST_SEED: of an earlier run.
 """
@@ -189,6 +191,7 @@ def run(server_options, seconds, cycles):
             while done < cycles and (time.monotonic() < end or
                                      done < 2 * len(WAYS)):
                 status = await_progress(place, completed)
+                assert status['fault'] == '', status['fault']
                 completed = status['load']['completed']
                 way = WAYS[done] if done < len(WAYS) else rng.choice(WAYS)
                 way(place, rng, status['pid'])
@@ -200,5 +203,18 @@ def run(server_options, seconds, cycles):
             place.close()
 
 
+def notice():
+    WAYS[:] = [kill_alone, kill_with_standby]
+    try:
+        run((), SECONDS, CYCLES)
+    except AssertionError as error:
+        print(f'noticed: {str(error)[:600]}')
+        return
+    sys.exit('the stores in the wrong order went unnoticed')
+
+
 print(f'HOLDFAST_SEED={SEED}', flush=True)
-run((), SECONDS, CYCLES)
+if '--negative-control' in sys.argv:
+    notice()
+else:
+    run((), SECONDS, CYCLES)
