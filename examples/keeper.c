@@ -99,7 +99,7 @@ static void look(const char *keeper)
 {
 	struct hf_keeper_entry entries[4];
 	struct hf_carry *carry;
-	struct hf_carry *again;
+	static struct hf_carry *again; /* an exec drops it */
 	struct hf_error err;
 	uint32_t count;
 
