@@ -14,6 +14,7 @@
 #include "driver/admin.h"
 #include "driver/aer.h"
 #include "driver/ioqueues.h"
+#include "driver/lifecycle.h"
 #include "driver/scan.h"
 
 #define ADMIN_ENTRIES    256u /* 4 pages of entries, 1 of completions */
@@ -62,22 +63,6 @@ static void set_state(struct hf_qpair *qp, int state)
 	hf_qpair_set_state(qp, (enum hf_qpair_state)state);
 }
 
-/* Whoever sleeps for one of these sleeps for the queue pair's interrupt, which
- * will not come. */
-static void end_all(struct hf_qpair *qp, int result)
-{
-	if (hf_qpair_end_all(qp, result, false) > 0) {
-		hf_qpair_wake(qp);
-	}
-}
-
-static void end_unrepeatable(struct hf_qpair *qp, int result)
-{
-	if (hf_qpair_end_all(qp, result, true) > 0) {
-		hf_qpair_wake(qp);
-	}
-}
-
 static void reset_rings(struct hf_qpair *qp, int unused)
 {
 	(void)unused;
@@ -89,9 +74,46 @@ void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state)
 	each_qpair(drv, set_state, (int)state);
 }
 
-void hf_driver_end_all(struct hf_driver *drv, int result)
+void hf_driver_end_all(struct hf_driver *drv, int result, bool keep_repeatable)
 {
-	each_qpair(drv, end_all, result);
+	if (drv->admin != NULL) {
+		/* The driver's own, which expect the control lock. */
+		(void)hf_qpair_mark_ended(drv->admin, result, false);
+		hf_qpair_tell_ended(drv->admin);
+	}
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			(void)hf_qpair_mark_ended(drv->io[i], result,
+						  keep_repeatable);
+			drv->must_tell = true;
+		}
+	}
+}
+
+static struct hf_qpair *next_to_tell(struct hf_driver *drv)
+{
+	struct hf_qpair *found = NULL;
+
+	pthread_mutex_lock(&drv->control);
+	for (uint32_t i = 0; found == NULL && i < drv->io_max; i++) {
+		if (drv->io[i] != NULL && hf_qpair_has_ended(drv->io[i])) {
+			found = drv->io[i];
+		}
+	}
+	pthread_mutex_unlock(&drv->control);
+	return found;
+}
+
+void hf_driver_tell_ended(struct hf_driver *drv)
+{
+	struct hf_qpair *qp;
+
+	/* A queue with commands that nobody was told of stays where it is,
+	 * also without the lock. */
+	while ((qp = next_to_tell(drv)) != NULL) {
+		hf_qpair_tell_ended(qp);
+	}
+	hf_driver_kick(drv);
 }
 
 static int timed_out(struct hf_driver *drv, const char *what,
@@ -169,7 +191,7 @@ static int step_end_in_flight(struct hf_driver *drv, struct hf_job *job,
 			      struct hf_error *err)
 {
 	(void)err;
-	each_qpair(drv, end_unrepeatable, -ECONNRESET);
+	hf_driver_end_all(drv, -ECONNRESET, true);
 	if (is_delivering(drv)) {
 		return hf_job_wait_register(job);
 	}
@@ -590,4 +612,24 @@ static const struct hf_job_kind shut_down_kind = {
 void hf_shut_down_job(struct hf_job *job)
 {
 	hf_job_init(job, &shut_down_kind);
+}
+
+static void fail_finished(struct hf_driver *drv, struct hf_job *job)
+{
+	drv->bringing_up = false;
+	hf_lifecycle_end(drv, job->result, &job->error, -ENODEV);
+}
+
+static const struct hf_job_kind fail_kind = {
+	.name = "stopping a controller that failed",
+	.steps = shut_down_steps,
+	.step_count = HF_ARRAY_LEN(shut_down_steps),
+	.finished = fail_finished,
+};
+
+void hf_fail_start(struct hf_driver *drv)
+{
+	hf_job_init(&drv->bring_up, &fail_kind);
+	drv->bringing_up = true;
+	hf_driver_kick(drv);
 }

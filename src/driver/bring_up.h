@@ -21,6 +21,13 @@ void hf_shut_down_job(struct hf_job *job);
 /* Fences every queue: nothing more is issued or reaped. */
 void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state);
 
-/* Ends everything that is under way on every queue; the controller cannot
- * touch memory any more. */
-void hf_driver_end_all(struct hf_driver *drv, int result);
+/* Ends everything that is under way on every queue, or all but what may be
+ * issued again; the controller cannot touch memory any more. Whoever holds
+ * the control lock lets go of it before hf_driver_tell_ended(). */
+void hf_driver_end_all(struct hf_driver *drv, int result, bool keep_repeatable);
+
+/* The users' callbacks of what was ended. Without a lock. */
+void hf_driver_tell_ended(struct hf_driver *drv);
+
+/* The job that stops a controller which has failed for good. */
+void hf_fail_start(struct hf_driver *drv);

@@ -114,16 +114,27 @@ void hf_driver_cancel_jobs(struct hf_driver *drv, int result, const char *why)
 
 void hf_driver_fail(struct hf_driver *drv, const struct hf_error *why)
 {
-	struct hf_event event = {.kind = HF_EVENT_CONTROLLER_LOST};
-
+	if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
+		return;
+	}
 	drv->failure = *why;
 	hf_driver_set_state(drv, HF_DRIVER_FAILED);
 	hf_log_error(&drv->log, "%s", why->message);
 	hf_driver_fence(drv, HF_QPAIR_DEAD);
-	hf_lifecycle_stop_and_end(drv, -ENODEV);
-	memcpy(event.text, why->message, sizeof(event.text) - 1);
-	hf_event_ring_put(&drv->events, &event);
+	hf_fail_start(drv);
+}
+
+/* Nothing is under way any more, and everybody was told. */
+static void failed_for_good(struct hf_driver *drv)
+{
+	struct hf_event event = {.kind = HF_EVENT_CONTROLLER_LOST};
+
+	memcpy(event.text, drv->failure.message, sizeof(event.text) - 1);
+	pthread_mutex_lock(&drv->control);
 	hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
+	__atomic_store_n(&drv->over, true, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&drv->control);
+	hf_event_ring_put(&drv->events, &event);
 }
 
 static void run_jobs(struct hf_driver *drv)
@@ -133,6 +144,9 @@ static void run_jobs(struct hf_driver *drv)
 			return;
 		}
 		finish_job(drv, &drv->bring_up);
+	}
+	if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
+		return;
 	}
 	while (!hf_list_empty(&drv->jobs)) {
 		struct hf_job *job =
@@ -224,6 +238,28 @@ static void progress_made(struct hf_driver *drv)
 	pthread_mutex_unlock(&drv->progress_lock);
 }
 
+static void do_what_is_due(struct hf_driver *drv)
+{
+	if (__atomic_exchange_n(&drv->suspect, false, __ATOMIC_ACQUIRE) &&
+	    hf_driver_state(drv) == HF_DRIVER_READY) {
+		hf_bring_up_again(drv, "it completed what was never asked");
+	}
+	if (hf_driver_state(drv) != HF_DRIVER_FAILED && !drv->saved) {
+		look_for_removal(drv);
+	}
+	if (hf_driver_state(drv) != HF_DRIVER_FAILED && !drv->saved) {
+		hf_ioqueues_serve_wanted(drv);
+	}
+	hf_deadline_sweep(drv);
+	if (!drv->saved) {
+		run_jobs(drv);
+	}
+	hf_drain_check(drv);
+	if (hf_driver_is_over(drv)) {
+		hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
+	}
+}
+
 int hf_driver_process(struct hf_driver *drv)
 {
 	pthread_mutex_lock(&drv->control);
@@ -234,28 +270,23 @@ int hf_driver_process(struct hf_driver *drv)
 			hf_driver_kick(drv);
 		}
 	}
-	if (__atomic_exchange_n(&drv->suspect, false, __ATOMIC_ACQUIRE) &&
-	    hf_driver_state(drv) == HF_DRIVER_READY) {
-		hf_bring_up_again(drv, "it completed what was never asked");
-	}
-	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
-		look_for_removal(drv);
-	}
-	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
-		hf_ioqueues_serve_wanted(drv);
-	}
-	hf_deadline_sweep(drv);
-	if (!drv->saved) {
-		run_jobs(drv);
-	}
-	hf_drain_check(drv);
-	if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
-		hf_driver_cancel_jobs(drv, -ENODEV, drv->failure.message);
-	}
+	do_what_is_due(drv);
 	arm_timer(drv);
 	bool failed = hf_driver_state(drv) == HF_DRIVER_FAILED;
+	bool must_tell = drv->must_tell;
+	int end_waiting = drv->end_waiting;
+	drv->must_tell = false;
+	drv->end_waiting = 0;
 	pthread_mutex_unlock(&drv->control);
 
+	/* Callbacks may call whatever does not block: no lock is held. */
+	if (must_tell) {
+		hf_driver_tell_ended(drv);
+	}
+	if (end_waiting != 0) {
+		hf_lifecycle_end_waiting(drv, end_waiting);
+		failed_for_good(drv);
+	}
 	progress_made(drv);
 	return failed ? -ENODEV : 0;
 }

@@ -103,6 +103,9 @@ struct hf_driver {
 	bool *io_doubtful;        /* the same for each I/O queue */
 	bool unstoppable; /* it may touch memory for as long as it has power */
 	bool removal_told;
+	bool must_tell; /* commands were ended, whose callers wait to be told */
+	int end_waiting; /* not 0: what waits for its turn ends with this */
+	bool over;       /* atomic: it failed, and everything has ended */
 
 	int epoll_fd; /* what hf_driver_fd() gives */
 	int kick_fd;  /* eventfd: look at wanted, suspect, jobs */
@@ -125,6 +128,12 @@ static inline enum hf_driver_state hf_driver_state(const struct hf_driver *drv)
 }
 
 void hf_driver_set_state(struct hf_driver *drv, enum hf_driver_state state);
+
+/* Failed for good, and nothing is under way any more? */
+static inline bool hf_driver_is_over(const struct hf_driver *drv)
+{
+	return __atomic_load_n(&drv->over, __ATOMIC_ACQUIRE);
+}
 
 /* Puts a job at the end of the line. Takes the control lock. */
 void hf_driver_queue_job(struct hf_driver *drv, struct hf_job *job);
@@ -158,8 +167,8 @@ HF_MUST_CHECK int hf_control_run_job(struct hf_driver *drv, struct hf_job *job,
 HF_MUST_CHECK int hf_driver_watch(struct hf_driver *drv, int eventfd,
 				  struct hf_error *err);
 
-/* The controller is lost for good: ends everything that is under way, once it
- * cannot touch memory any more. Control lock held. */
+/* The controller is lost for good: nothing more is issued, and a job stops it;
+ * then everything that is under way ends. Control lock held. */
 void hf_driver_fail(struct hf_driver *drv, const struct hf_error *why);
 
 /* The device lied on a queue: seen by the next hf_driver_process(). */

@@ -286,7 +286,7 @@ static bool is_settled(const void *arg)
 	const struct hf_driver *drv = arg;
 	enum hf_driver_state state = hf_driver_state(drv);
 
-	return state == HF_DRIVER_READY || state == HF_DRIVER_FAILED;
+	return state == HF_DRIVER_READY || hf_driver_is_over(drv);
 }
 
 int hf_lifecycle_ready_wait(struct hf_driver *drv, struct hf_error *err)
@@ -331,11 +331,9 @@ static int stop(struct hf_driver *drv, struct hf_error *err)
 	return job.result;
 }
 
-void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
+void hf_lifecycle_end(struct hf_driver *drv, int rc, const struct hf_error *err,
+		      int result)
 {
-	struct hf_error err;
-
-	int rc = stop(drv, &err);
 	/* Also from a device that seems to be gone: registers that read as
 	 * ones are no proof that it does not write any more. */
 	if (rc != 0 && hf_dma_revoke(&drv->dev->dma, NULL) != 0 &&
@@ -343,12 +341,17 @@ void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
 		hf_log_error(&drv->log,
 			     "%s; it may still write to memory, so that what "
 			     "is under way does not end",
-			     err.message);
+			     err->message);
 		drv->unstoppable = true;
 	}
 	if (!drv->unstoppable) {
-		hf_driver_end_all(drv, result);
+		hf_driver_end_all(drv, result, false);
 	}
+	drv->end_waiting = result;
+}
+
+void hf_lifecycle_end_waiting(struct hf_driver *drv, int result)
+{
 	for (uint32_t i = 0; i < drv->issuers.count; i++) {
 		hf_issuer_kill(&drv->issuers.each[i], result);
 	}
@@ -360,28 +363,43 @@ void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result)
 	}
 }
 
+/* Safe at any moment of a driver's life; control lock not held. */
+static void stop_and_end(struct hf_driver *drv)
+{
+	struct hf_error err;
+
+	pthread_mutex_lock(&drv->control);
+	bool failed = hf_driver_state(drv) == HF_DRIVER_FAILED;
+	int result = failed ? -ENODEV : -ECANCELED;
+	if (!failed) {
+		hf_driver_set_state(drv, HF_DRIVER_CLOSING);
+	}
+	hf_driver_fence(drv, HF_QPAIR_DEAD);
+	int rc = stop(drv, &err);
+	hf_lifecycle_end(drv, rc, &err, result);
+	pthread_mutex_unlock(&drv->control);
+
+	hf_driver_tell_ended(drv);
+	hf_lifecycle_end_waiting(drv, result);
+	pthread_mutex_lock(&drv->control);
+	hf_driver_cancel_jobs(drv, result, "the driver is closed");
+	pthread_mutex_unlock(&drv->control);
+}
+
 int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err)
 {
 	struct hf_device *dev = drv->dev;
-	int rc = 0;
 
-	pthread_mutex_lock(&drv->control);
-	if (hf_driver_state(drv) != HF_DRIVER_FAILED) {
-		hf_driver_set_state(drv, HF_DRIVER_CLOSING);
-		hf_driver_fence(drv, HF_QPAIR_DEAD);
-		hf_lifecycle_stop_and_end(drv, -ECANCELED);
-		hf_driver_cancel_jobs(drv, -ECANCELED, "the driver is closed");
+	if (!hf_driver_is_over(drv)) {
+		stop_and_end(drv);
 	}
 	if (drv->unstoppable) {
-		rc = hf_error_set(
+		/* Never freed: the device may write there. */
+		return hf_error_set(
 			err, -EIO,
 			"%s: the controller could not be stopped; the "
 			"memory that it may still touch is kept",
 			dev->id);
-	}
-	pthread_mutex_unlock(&drv->control);
-	if (rc != 0) {
-		return rc; /* never freed: the device may write there */
 	}
 
 	destroy(drv);

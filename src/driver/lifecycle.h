@@ -29,8 +29,12 @@ int hf_lifecycle_ready_wait(struct hf_driver *drv, struct hf_error *err);
 int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err);
 
 /*
- * Makes certain that the controller cannot touch memory, then ends everything
- * with @result. What cannot be made certain of is not ended: its memory would
- * be used again under the device's hands. Control lock held.
+ * The controller was stopped, or could not be (@rc, @err): ends everything
+ * with @result. What may still be touched is not ended: its memory would be
+ * used again under the device's hands. Nobody is told yet. Control lock held.
  */
-void hf_lifecycle_stop_and_end(struct hf_driver *drv, int result);
+void hf_lifecycle_end(struct hf_driver *drv, int rc, const struct hf_error *err,
+		      int result);
+
+/* Ends what waits for a place or a queue. Callbacks run in here. No lock. */
+void hf_lifecycle_end_waiting(struct hf_driver *drv, int result);

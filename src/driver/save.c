@@ -64,11 +64,14 @@ int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 	}
 	if (rc == 0) {
 		drv->saved = true;
-		cancel_not_begun(drv);
 		hf_log_info(&drv->log, "%s: saved in %zu bytes", drv->dev->id,
 			    *len_bytes);
 	}
 	pthread_mutex_unlock(&drv->control);
+	if (rc == 0) {
+		/* No queue comes or goes while it is saved. */
+		cancel_not_begun(drv);
+	}
 	return rc;
 }
 

@@ -209,6 +209,9 @@ static int attach_record(struct hf_qpair *qp, struct hf_io *io,
 	    !record_is_open(qp, number)) {
 		return -EALREADY;
 	}
+	if (qp->state == HF_QPAIR_DEAD) {
+		return -ENODEV; /* the rest of it cannot be issued */
+	}
 	const struct hf_ledger_record *record = &qp->view.records[number];
 	fill_in(io, inflight);
 	struct hf_io_state *state = hf_io_state_of(io);
@@ -256,6 +259,7 @@ int hf_inflight_attach(struct hf_qpair *qp, struct hf_io *io,
 		return rc;
 	}
 	hf_qpair_lock(qp);
+	bool dead = qp->state == HF_QPAIR_DEAD;
 	rc = (inflight->private_[1] & HF_INFLIGHT_RECORD) != 0
 		     ? attach_record(qp, io, inflight)
 		     : attach_slot(qp, io, inflight);
@@ -266,7 +270,11 @@ int hf_inflight_attach(struct hf_qpair *qp, struct hf_io *io,
 				    "already, or has ended",
 				    (unsigned long long)inflight->cookie);
 	}
-	/* Whoever reaps finds what had completed before. */
+	/* Whoever reaps finds what had completed before; nobody reaps a queue
+	 * whose controller was lost. */
+	if (dead) {
+		hf_qpair_tell_ended(qp);
+	}
 	hf_qpair_wake(qp);
 	return 0;
 }

@@ -147,6 +147,7 @@ struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config)
 	qp->cpu = config->cpu;
 	qp->state = HF_QPAIR_LIVE;
 	qp->claimed = HF_LEDGER_NONE;
+	qp->ended = HF_LEDGER_NONE;
 	qp->view = hf_ledger_queue_view(config->ledger, config->index);
 	hf_list_init(&qp->waiting);
 	pthread_mutex_init(&qp->lock, NULL);
@@ -402,8 +403,7 @@ static struct hf_prps slot_prps(const struct hf_ledger_slot *slot)
 	};
 }
 
-/* Not under the lock: the slot is this thread's until it is given back. */
-static void deliver(struct hf_qpair *qp, uint16_t number, int result)
+void hf_qpair_deliver(struct hf_qpair *qp, uint16_t number, int result)
 {
 	const struct hf_ledger_slot *slot = &qp->pending.slots[number];
 	const struct hf_pending_entry *entry = &qp->pending.entries[number];
@@ -428,7 +428,7 @@ static void deliver(struct hf_qpair *qp, uint16_t number, int result)
 	entry->done(entry->ctx, &how);
 }
 
-static void release(struct hf_qpair *qp, uint16_t number)
+void hf_qpair_release(struct hf_qpair *qp, uint16_t number)
 {
 	struct hf_ledger_slot *slot = &qp->pending.slots[number];
 
@@ -539,11 +539,6 @@ static uint32_t gather(struct hf_qpair *qp, struct harvest *harvest,
 	return posted;
 }
 
-static bool qpair_reaps(const struct hf_qpair *qp)
-{
-	return qp->state == HF_QPAIR_LIVE || qp->state == HF_QPAIR_DRAINING;
-}
-
 uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 {
 	struct harvest harvest;
@@ -551,7 +546,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 
 	harvest.lied = false;
 	hf_qpair_lock(qp);
-	while (taken < budget && qpair_reaps(qp)) {
+	while (taken < budget && hf_qpair_reaps(qp)) {
 		uint32_t room = HF_MIN(budget - taken, REAP_BATCH);
 		bool claimed = qp->claimed != HF_LEDGER_NONE;
 		uint32_t posted;
@@ -569,11 +564,12 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 		for (uint32_t i = 0; i < harvest.count; i++) {
 			uint16_t number = harvest.slots[i];
 
-			deliver(qp, number, qp->pending.slots[number].status);
+			hf_qpair_deliver(qp, number,
+					 qp->pending.slots[number].status);
 		}
 		hf_qpair_lock(qp);
 		for (uint32_t i = 0; i < harvest.count; i++) {
-			release(qp, harvest.slots[i]);
+			hf_qpair_release(qp, harvest.slots[i]);
 		}
 		hf_qpair_resume(qp);
 		taken += posted;
@@ -592,7 +588,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 bool hf_qpair_ready(struct hf_qpair *qp)
 {
 	hf_qpair_lock(qp);
-	bool ready = qpair_reaps(qp) &&
+	bool ready = hf_qpair_reaps(qp) &&
 		     (qp->claimed != HF_LEDGER_NONE || hf_cq_ready(&qp->cq));
 	hf_qpair_unlock(qp);
 	return ready;
@@ -604,96 +600,4 @@ void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state)
 	qp->state = state;
 	hf_qpair_resume(qp);
 	hf_qpair_unlock(qp);
-}
-
-/* Marks one command that is under way as ended; false when it is not one. One
- * that is DONE is being delivered by the thread that reaped it. */
-static bool take_over(struct hf_qpair *qp, uint32_t number, bool keep)
-{
-	struct hf_ledger_slot *slot = &qp->pending.slots[number];
-	bool ends = slot->state == HF_SLOT_TAKEN &&
-		    !(keep && (slot->flags & HF_SLOT_REPEATABLE) != 0);
-
-	assert(!qpair_reaps(qp));
-	if (!ends) {
-		return false;
-	}
-	/* What nobody has attached to waits for that with this status. */
-	slot->status = NVME_SC_ABORT_REQ;
-	__atomic_store_n(&slot->state, HF_SLOT_DONE, __ATOMIC_RELEASE);
-	return qp->pending.entries[number].done != NULL;
-}
-
-uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result, bool keep_repeatable)
-{
-	uint32_t ended = 0;
-
-	for (uint32_t i = 0; i < qp->pending.count; i++) {
-		hf_qpair_lock(qp);
-		bool ends = take_over(qp, i, keep_repeatable);
-		hf_qpair_unlock(qp);
-		if (ends) {
-			deliver(qp, (uint16_t)i, result);
-			hf_qpair_lock(qp);
-			release(qp, (uint16_t)i);
-			hf_qpair_unlock(qp);
-			ended++;
-		}
-	}
-	return ended;
-}
-
-bool hf_qpair_is_delivering(struct hf_qpair *qp)
-{
-	bool delivering = false;
-
-	hf_qpair_lock(qp);
-	for (uint32_t i = 0; i < qp->pending.count; i++) {
-		delivering = delivering ||
-			     (qp->pending.slots[i].state == HF_SLOT_DONE &&
-			      qp->pending.entries[i].done != NULL);
-	}
-	hf_qpair_unlock(qp);
-	return delivering;
-}
-
-static struct hf_waiter *take_waiter(struct hf_qpair *qp, bool idle_only)
-{
-	struct hf_waiter *found = NULL;
-
-	hf_qpair_lock(qp);
-	hf_list_for_each(link, &qp->waiting)
-	{
-		struct hf_waiter *waiter =
-			hf_container_of(link, struct hf_waiter, link);
-
-		if (!idle_only || !waiter->begun) {
-			found = waiter;
-			break;
-		}
-	}
-	if (found != NULL) {
-		hf_list_remove(&found->link);
-	}
-	hf_qpair_unlock(qp);
-	return found;
-}
-
-static void cancel_each(struct hf_qpair *qp, int result, bool idle_only)
-{
-	struct hf_waiter *waiter;
-
-	while ((waiter = take_waiter(qp, idle_only)) != NULL) {
-		waiter->cancel(waiter, result);
-	}
-}
-
-void hf_qpair_cancel_waiting(struct hf_qpair *qp, int result)
-{
-	cancel_each(qp, result, false);
-}
-
-void hf_qpair_cancel_idle(struct hf_qpair *qp, int result)
-{
-	cancel_each(qp, result, true);
 }

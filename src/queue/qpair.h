@@ -87,6 +87,8 @@ struct hf_qpair {
 	struct hf_qpair_hooks hooks;
 	uint8_t *records_attached; /* restored: who has an owner again */
 	uint16_t claimed; /* completed commands that were attached to since */
+	uint16_t ended;   /* by hf_qpair_mark_ended(), nobody was told yet */
+	int end_result;   /* what they are told */
 	uint64_t submitted;
 	uint64_t completed;
 	uint64_t doorbells;
@@ -174,7 +176,7 @@ void hf_qpair_leave(struct hf_qpair *qp);
 void hf_qpair_destroy(struct hf_qpair *qp);
 
 /* Empties the rings, for a controller that was reset. What is still under way
- * was kept by hf_qpair_end_all() and is put into the ring again; it goes out
+ * was kept by hf_qpair_mark_ended() and is put into the ring again; it goes out
  * when the queue pair goes live. What waits, waits on. */
 void hf_qpair_reset(struct hf_qpair *qp);
 
@@ -228,18 +230,25 @@ bool hf_qpair_ready(struct hf_qpair *qp);
 void hf_qpair_set_state(struct hf_qpair *qp, enum hf_qpair_state state);
 
 /**
- * hf_qpair_end_all() - end every command that is under way
+ * hf_qpair_mark_ended() - end every command that is under way
  * @qp: queue pair, fenced or dead
  * @result: what each is told, but for those that had completed
  * @keep_repeatable: leave those that may be issued again
  *
- * Only once the device cannot touch their memory any more.
+ * Only once the device cannot touch their memory any more. Nobody is told:
+ * that is hf_qpair_tell_ended(), which the caller calls when it holds no lock.
  *
- * Context: control path; callbacks run in here, without a lock.
+ * Context: control path.
  * Return: commands ended.
  */
-uint32_t hf_qpair_end_all(struct hf_qpair *qp, int result,
-			  bool keep_repeatable);
+uint32_t hf_qpair_mark_ended(struct hf_qpair *qp, int result,
+			     bool keep_repeatable);
+
+/* Is there somebody to be told? */
+bool hf_qpair_has_ended(struct hf_qpair *qp);
+
+/* Callbacks run in here, without a lock. */
+void hf_qpair_tell_ended(struct hf_qpair *qp);
 
 /* Does another thread still hand out completions that it took before? */
 bool hf_qpair_is_delivering(struct hf_qpair *qp);

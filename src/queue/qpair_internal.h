@@ -16,3 +16,15 @@ HF_MUST_CHECK int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
 
 /* Records how far the completion ring was read, and rings. Locked. */
 void hf_qpair_record_reaped(struct hf_qpair *qp);
+
+/* Does it take completions? Locked. */
+static inline bool hf_qpair_reaps(const struct hf_qpair *qp)
+{
+	return qp->state == HF_QPAIR_LIVE || qp->state == HF_QPAIR_DRAINING;
+}
+
+/* Calls back. Not under the lock: the slot is this thread's until it is given
+ * back. */
+void hf_qpair_deliver(struct hf_qpair *qp, uint16_t number, int result);
+/* Gives a slot and its pages back. Locked. */
+void hf_qpair_release(struct hf_qpair *qp, uint16_t number);
