@@ -60,7 +60,7 @@ static int make_leaves(struct hf_iova_map *map, uint64_t first, uint64_t last)
 		if (leaf == NULL) {
 			return -ENOMEM;
 		}
-		/* Pairs with the acquire in hf_iova_lookup(). */
+		/* Pairs with the acquire in hf_iova_find(). */
 		__atomic_store_n(&map->top[top], leaf, __ATOMIC_RELEASE);
 	}
 	return 0;

@@ -3,6 +3,7 @@
  * it, or why. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "holdfast/error.h"
@@ -34,25 +35,26 @@ void hf_iova_map_remove(struct hf_iova_map *map, const void *vaddr,
 			uint64_t len_bytes);
 
 /**
- * hf_iova_lookup() - where the device sees one byte
+ * hf_iova_find() - where the device sees one byte
  * @map: the map
  * @vaddr: any address
+ * @iova: receives the IOVA of that byte, if it has one
  *
  * Two loads. Memory that is being unregistered meanwhile is the caller's
  * mistake, as freeing it would be.
  *
  * Context: data path; any thread.
- * Return: the IOVA of that byte, or HF_IOVA_NONE.
+ * Return: false when the device does not see it.
  */
-static inline uint64_t hf_iova_lookup(const struct hf_iova_map *map,
-				      const void *vaddr)
+static inline bool hf_iova_find(const struct hf_iova_map *map,
+				const void *vaddr, uint64_t *iova)
 {
 	uintptr_t address = (uintptr_t)vaddr;
 	uintptr_t page = address >> HF_IOVA_PAGE_SHIFT;
 	uintptr_t top = page >> HF_IOVA_LEAF_BITS;
 
 	if ((top >> HF_IOVA_TOP_BITS) != 0) {
-		return HF_IOVA_NONE;
+		return false;
 	}
 
 	/* Pairs with the release in hf_iova_map_add(): the leaf's memory is
@@ -60,14 +62,21 @@ static inline uint64_t hf_iova_lookup(const struct hf_iova_map *map,
 	const struct hf_iova_leaf *leaf =
 		__atomic_load_n(&map->top[top], __ATOMIC_ACQUIRE);
 	if (leaf == NULL) {
-		return HF_IOVA_NONE;
+		return false;
 	}
 
 	uint64_t entry = __atomic_load_n(
 		&leaf->entries[page & ((1u << HF_IOVA_LEAF_BITS) - 1)],
 		__ATOMIC_RELAXED);
-	if (entry == 0) {
-		return HF_IOVA_NONE;
-	}
-	return (entry - 1) + (address & ((1u << HF_IOVA_PAGE_SHIFT) - 1));
+	*iova = (entry - 1) + (address & ((1u << HF_IOVA_PAGE_SHIFT) - 1));
+	return entry != 0;
+}
+
+/* The same, with HF_IOVA_NONE for what the device does not see. */
+static inline uint64_t hf_iova_lookup(const struct hf_iova_map *map,
+				      const void *vaddr)
+{
+	uint64_t iova;
+
+	return hf_iova_find(map, vaddr, &iova) ? iova : HF_IOVA_NONE;
 }

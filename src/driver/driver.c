@@ -83,8 +83,9 @@ void hf_driver_lied(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
 		hf_log_error(&drv->log,
 			     "%s: queue %u: a completion was refused: %s "
 			     "(command %04xh, queue %u, head %u, status %03xh)",
-			     drv->dev->id, qp->qid, words[lie], cqe->cid,
-			     cqe->sq_id, cqe->sq_head, cqe->status);
+			     drv->dev->id, qp->qid, words[lie], hf_cqe_cid(cqe),
+			     hf_cqe_sq_id(cqe), hf_cqe_sq_head(cqe),
+			     hf_cqe_status(cqe));
 	}
 	__atomic_store_n(&drv->suspect, true, __ATOMIC_RELEASE);
 	hf_driver_kick(drv);

@@ -6,12 +6,15 @@
 #include "namespace/io.h"
 
 /**
- * hf_direct_submit() - issue an I/O the short way, if it can go that way
+ * hf_direct_submit() - issue what can go the short way
  * @qp: live, locked, and nothing waits in line
- * @io: not yet checked
+ * @ios: not yet checked
+ * @count: entries in @ios
  *
  * Context: data path.
- * Return: false when it is to go the long way, which also says what is wrong
- * with it; nothing has been done then.
+ * Return: how many, from the front, were issued. The next one is to go the
+ * long way, which also says what is wrong with it; nothing has been done for
+ * it.
  */
-bool hf_direct_submit(struct hf_qpair *qp, struct hf_io *io);
+uint32_t hf_direct_submit(struct hf_qpair *qp, struct hf_io *const *ios,
+			  uint32_t count);

@@ -9,6 +9,7 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "base/hint.h"
 #include "namespace/direct.h"
 #include "namespace/split.h"
 
@@ -330,6 +331,14 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 	return 0;
 }
 
+/* One that cannot go the short way, or is not to be taken. Locked. */
+HF_COLD static int submit_long(struct hf_qpair *qp, struct hf_io *io)
+{
+	int rc = hf_io_check(io);
+
+	return rc != 0 ? rc : submit_one(qp, io);
+}
+
 static uint32_t submit_to(struct hf_qpair *qp, struct hf_io *const *ios,
 			  uint32_t count, int *rc)
 {
@@ -337,15 +346,14 @@ static uint32_t submit_to(struct hf_qpair *qp, struct hf_io *const *ios,
 
 	hf_qpair_lock(qp);
 	while (taken < count) {
-		if (qp->state == HF_QPAIR_LIVE && hf_list_empty(&qp->waiting) &&
-		    hf_direct_submit(qp, ios[taken])) {
-			taken++;
-			continue;
+		if (qp->state == HF_QPAIR_LIVE && hf_list_empty(&qp->waiting)) {
+			taken += hf_direct_submit(qp, ios + taken,
+						  count - taken);
+			if (taken == count) {
+				break;
+			}
 		}
-		*rc = hf_io_check(ios[taken]);
-		if (*rc == 0) {
-			*rc = submit_one(qp, ios[taken]);
-		}
+		*rc = submit_long(qp, ios[taken]);
 		if (*rc != 0) {
 			break;
 		}
@@ -371,8 +379,9 @@ static int park_one(struct hf_issuer *issuer, struct hf_io *io)
 	return hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
 }
 
-int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
-		 uint32_t count)
+/* Until there is a queue pair. */
+HF_COLD static int submit_early(struct hf_issuer *issuer,
+				struct hf_io *const *ios, uint32_t count)
 {
 	uint32_t taken = 0;
 	int rc = 0;
@@ -391,5 +400,18 @@ int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
 			rc = 0; /* it was made meanwhile */
 		}
 	}
+	return taken > 0 ? (int)taken : rc;
+}
+
+int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
+		 uint32_t count)
+{
+	struct hf_qpair *qp = hf_issuer_qpair(issuer);
+	int rc = 0;
+
+	if (HF_UNLIKELY(qp == NULL)) {
+		return submit_early(issuer, ios, count);
+	}
+	uint32_t taken = submit_to(qp, ios, count, &rc);
 	return taken > 0 ? (int)taken : rc;
 }

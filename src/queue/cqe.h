@@ -10,24 +10,37 @@
 struct hf_cqe {
 	uint32_t dw0;
 	uint32_t dw1;
-	uint16_t sq_head;
-	uint16_t sq_id;
-	uint16_t cid;
-	uint16_t status; /* the status word: without the phase tag */
+	uint32_t dw2;
+	uint32_t dw3;
 };
 
 /* @dw3 was loaded already, with the phase tag it was judged by. */
-static inline struct hf_cqe hf_cqe_load(const struct nvme_cqe *slot,
-					uint32_t dw3)
+static inline void hf_cqe_load(struct hf_cqe *cqe, const struct nvme_cqe *slot,
+			       uint32_t dw3)
 {
-	uint32_t dw2 = hf_get_le32(&slot->dw2);
+	cqe->dw0 = hf_get_le32(&slot->dw0);
+	cqe->dw1 = hf_get_le32(&slot->dw1);
+	cqe->dw2 = hf_get_le32(&slot->dw2);
+	cqe->dw3 = dw3;
+}
 
-	return (struct hf_cqe){
-		.dw0 = hf_get_le32(&slot->dw0),
-		.dw1 = hf_get_le32(&slot->dw1),
-		.sq_head = (uint16_t)dw2,
-		.sq_id = (uint16_t)(dw2 >> 16),
-		.cid = (uint16_t)dw3,
-		.status = (uint16_t)(dw3 >> NVME_CQE_DW3_STATUS_SHIFT),
-	};
+static inline uint16_t hf_cqe_sq_head(const struct hf_cqe *cqe)
+{
+	return (uint16_t)cqe->dw2;
+}
+
+static inline uint16_t hf_cqe_sq_id(const struct hf_cqe *cqe)
+{
+	return (uint16_t)(cqe->dw2 >> 16);
+}
+
+static inline uint16_t hf_cqe_cid(const struct hf_cqe *cqe)
+{
+	return (uint16_t)cqe->dw3;
+}
+
+/* The status word: without the phase tag. */
+static inline uint16_t hf_cqe_status(const struct hf_cqe *cqe)
+{
+	return (uint16_t)(cqe->dw3 >> NVME_CQE_DW3_STATUS_SHIFT);
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint32_t bits_for(uint32_t count)
 {
@@ -19,15 +20,18 @@ int hf_pending_attach(struct hf_pending *pending, struct hf_ledger_slot *slots,
 		      uint32_t count)
 {
 	assert(count >= 1 && count <= HF_LEDGER_SLOTS_MAX);
-	pending->entries = calloc(count, sizeof(*pending->entries));
+	size_t len_bytes = count * sizeof(*pending->entries);
+	pending->entries = aligned_alloc(sizeof(*pending->entries), len_bytes);
 	if (pending->entries == NULL) {
 		return -ENOMEM;
 	}
+	memset(pending->entries, 0, len_bytes);
 
 	pending->slots = slots;
 	pending->count = count;
 	pending->in_use = 0;
 	pending->lap_shift = bits_for(count);
+	pending->number_mask = (uint16_t)((1u << pending->lap_shift) - 1);
 	pending->lap_mask = (uint16_t)((1u << (16 - pending->lap_shift)) - 1);
 	pending->free_head = HF_LEDGER_NONE;
 	return 0;

@@ -3,10 +3,13 @@
  * process does when it ends. Knows no ring. */
 #pragma once
 
+#include <assert.h>
+#include <endian.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/hint.h"
 #include "queue/cqe.h"
 #include "state/ledger.h"
 
@@ -19,17 +22,20 @@ struct hf_completion {
 
 typedef void hf_request_done(void *ctx, const struct hf_completion *how);
 
-/* What a process knows of a slot besides what the ledger keeps. */
+/* What a process knows of a slot besides what the ledger keeps. One line of
+ * the cache each. */
 struct hf_pending_entry {
 	hf_request_done *done;
 	void *ctx;
 	const struct iovec *iov; /* where bounced data from the device goes */
 	uint32_t iov_count;
-	uint64_t iov_offset;
 	uint32_t abort_tick; /* when it was asked to be aborted */
+	uint64_t iov_offset;
 	bool aborted;
 	uint16_t next_free;
+	uint8_t unused[20];
 };
+static_assert(sizeof(struct hf_pending_entry) == 64, "a line each");
 
 struct hf_pending {
 	struct hf_ledger_slot *slots;
@@ -37,8 +43,9 @@ struct hf_pending {
 	uint32_t count;
 	uint32_t in_use;
 	uint16_t free_head;
-	uint32_t lap_shift; /* bits of a CID that number the slot */
-	uint16_t lap_mask;  /* of what stands above them */
+	uint16_t number_mask; /* bits of a CID that number the slot */
+	uint16_t lap_mask;    /* of what stands above them */
+	uint32_t lap_shift;   /* how many number it */
 };
 
 /* Every slot is free. -ENOMEM. */
@@ -85,31 +92,33 @@ static inline void hf_pending_publish(struct hf_pending *pending, uint16_t slot)
  * hf_pending_complete() - find and mark the command that a completion is of
  * @pending: the table
  * @cqe: what the device posted; nothing of it is believed
+ * @number: receives the slot, which is DONE now, with status and result
+ *          recorded
  *
- * Return: the slot, now DONE, with status and result recorded; HF_LEDGER_NONE
- * when no command of that identifier is under way: unknown, of an earlier
- * lap, or completed before.
+ * Return: false when no command of that identifier is under way: unknown, of
+ * an earlier lap, or completed before.
  */
-static inline uint16_t hf_pending_complete(struct hf_pending *pending,
-					   const struct hf_cqe *cqe)
+static inline bool hf_pending_complete(struct hf_pending *pending,
+				       const struct hf_cqe *cqe,
+				       uint16_t *number)
 {
-	uint16_t number = cqe->cid & (uint16_t)((1u << pending->lap_shift) - 1);
-
-	if (number >= pending->count) {
-		return HF_LEDGER_NONE;
+	*number = hf_cqe_cid(cqe) & pending->number_mask;
+	if (*number >= pending->count) {
+		return false;
 	}
-	struct hf_ledger_slot *slot = &pending->slots[number];
+	struct hf_ledger_slot *slot = &pending->slots[*number];
+	/* The identifier stands in the command, which no device reaches. */
 	if (slot->state != HF_SLOT_TAKEN ||
-	    cqe->cid != hf_pending_cid(pending, number)) {
-		return HF_LEDGER_NONE;
+	    slot->sqe.cid != htole16(hf_cqe_cid(cqe))) {
+		return false;
 	}
 
-	slot->status = cqe->status;
+	slot->status = hf_cqe_status(cqe);
 	slot->dw0 = cqe->dw0;
 	slot->dw1 = cqe->dw1;
 	/* What it ended with is there before it is said to have ended. */
 	__atomic_store_n(&slot->state, HF_SLOT_DONE, __ATOMIC_RELEASE);
-	return number;
+	return true;
 }
 
 /* Gives a slot back, whose caller was told. */
@@ -123,7 +132,8 @@ static inline void hf_pending_give(struct hf_pending *pending, uint16_t slot)
 	 * the Error Information log uses for "no command".
 	 */
 	entry->lap = (uint16_t)((entry->lap + 1) & pending->lap_mask);
-	if (hf_pending_cid(pending, slot) == 0xffff) {
+	if (HF_UNLIKELY(slot == pending->number_mask) &&
+	    entry->lap == pending->lap_mask) {
 		entry->lap = 0;
 	}
 	__atomic_store_n(&entry->state, HF_SLOT_FREE, __ATOMIC_RELEASE);

@@ -3,11 +3,11 @@
  * for a place in it. Knows no namespace and no driver. */
 #pragma once
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/lock.h"
 #include "device/device.h"
 #include "queue/cq.h"
 #include "queue/pending.h"
@@ -73,7 +73,7 @@ struct hf_qpair_hooks {
 
 /* A lock and counters for each, on lines of their own where it matters. */
 struct hf_qpair {
-	pthread_mutex_t lock;
+	struct hf_lock lock;
 	struct hf_sq sq;
 	struct hf_cq cq;
 	struct hf_pending pending;
@@ -182,12 +182,12 @@ void hf_qpair_reset(struct hf_qpair *qp);
 
 static inline void hf_qpair_lock(struct hf_qpair *qp)
 {
-	pthread_mutex_lock(&qp->lock);
+	hf_lock_take(&qp->lock);
 }
 
 static inline void hf_qpair_unlock(struct hf_qpair *qp)
 {
-	pthread_mutex_unlock(&qp->lock);
+	hf_lock_give(&qp->lock);
 }
 
 /**

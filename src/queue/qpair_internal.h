@@ -14,6 +14,17 @@ uint64_t hf_qpair_cq_bytes(uint32_t entries);
 HF_MUST_CHECK int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
 				     struct hf_error *err);
 
+/* As the ledger records them. */
+static inline uint64_t hf_qpair_sq_position(const struct hf_qpair *qp)
+{
+	return (uint64_t)qp->sq.count << 32 | qp->sq.tail;
+}
+
+static inline uint32_t hf_qpair_cq_position(const struct hf_qpair *qp)
+{
+	return qp->cq.head | (qp->cq.phase ? HF_LEDGER_PHASE : 0);
+}
+
 /* Records how far the completion ring was read, and rings. Locked. */
 void hf_qpair_record_reaped(struct hf_qpair *qp);
 

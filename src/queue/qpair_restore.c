@@ -301,18 +301,17 @@ int hf_qpair_restore(struct hf_qpair **out,
  * DONE, and is passed over. */
 static void take_posted(struct hf_qpair *qp, const struct hf_cqe *cqe)
 {
-	uint32_t mask = (1u << qp->pending.lap_shift) - 1;
-	uint16_t number = (uint16_t)(cqe->cid & mask);
+	uint16_t number;
 
-	if (!hf_sq_update_head(&qp->sq, cqe->sq_head)) {
+	if (!hf_sq_update_head(&qp->sq, hf_cqe_sq_head(cqe))) {
 		qp->lies[HF_LIE_HEAD]++;
 	}
-	if (hf_pending_complete(&qp->pending, cqe) != HF_LEDGER_NONE) {
+	if (hf_pending_complete(&qp->pending, cqe, &number)) {
 		return;
 	}
 	if (number >= qp->pending.count ||
 	    qp->pending.slots[number].state != HF_SLOT_DONE ||
-	    cqe->cid != hf_pending_cid(&qp->pending, number)) {
+	    hf_cqe_cid(cqe) != hf_pending_cid(&qp->pending, number)) {
 		qp->lies[HF_LIE_UNKNOWN_COMMAND]++;
 	}
 }

@@ -14,9 +14,21 @@ void hf_sq_init(struct hf_sq *sq, struct nvme_sqe *ring, uint32_t entries)
 	sq->head = 0;
 }
 
-void hf_sq_commit(struct hf_sq *sq)
+bool hf_sq_update_head_wrapped(struct hf_sq *sq, uint32_t head)
 {
-	assert(hf_sq_dirty(sq));
-	sq->tail_rung = sq->tail;
-	hf_doorbell_ring(&sq->doorbell, sq->tail);
+	if (head >= sq->entries) {
+		return false;
+	}
+
+	/* How far the device says it went, and how far it can have gone. */
+	uint32_t told = head >= sq->head ? head - sq->head
+					 : head + sq->entries - sq->head;
+	uint32_t rung = sq->tail_rung >= sq->head
+				? sq->tail_rung - sq->head
+				: sq->tail_rung + sq->entries - sq->head;
+	if (told > rung) {
+		return false;
+	}
+	sq->head = head;
+	return true;
 }

@@ -3,9 +3,11 @@
  * who submits nor what becomes of it. */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hint.h"
 #include "device/device.h"
 #include "spec/entries.h"
 
@@ -50,7 +52,15 @@ static inline bool hf_sq_dirty(const struct hf_sq *sq)
 
 /* Tells the device of every entry up to the tail. Only when dirty: ringing the
  * same value twice is an error of the host's (Invalid Doorbell Write Value). */
-void hf_sq_commit(struct hf_sq *sq);
+static inline void hf_sq_commit(struct hf_sq *sq)
+{
+	assert(hf_sq_dirty(sq));
+	sq->tail_rung = sq->tail;
+	hf_doorbell_ring(&sq->doorbell, sq->tail);
+}
+
+/* hf_sq_update_head() where what was rung wraps around the ring's end. */
+bool hf_sq_update_head_wrapped(struct hf_sq *sq, uint32_t head);
 
 /**
  * hf_sq_update_head() - believe what a completion says of the head, if it can
@@ -63,19 +73,10 @@ void hf_sq_commit(struct hf_sq *sq);
  */
 static inline bool hf_sq_update_head(struct hf_sq *sq, uint32_t head)
 {
-	if (head >= sq->entries) {
-		return false;
+	/* Not behind where it was, and not beyond what was rung. */
+	if (HF_LIKELY(head >= sq->head && head <= sq->tail_rung)) {
+		sq->head = head;
+		return true;
 	}
-
-	/* How far the device says it went, and how far it can have gone. */
-	uint32_t told = head >= sq->head ? head - sq->head
-					 : head + sq->entries - sq->head;
-	uint32_t rung = sq->tail_rung >= sq->head
-				? sq->tail_rung - sq->head
-				: sq->tail_rung + sq->entries - sq->head;
-	if (told > rung) {
-		return false;
-	}
-	sq->head = head;
-	return true;
+	return hf_sq_update_head_wrapped(sq, head);
 }
