@@ -24,7 +24,8 @@ struct nvme_id_ctrl; /* libnvme's <nvme/types.h> */
  * @cpu_count: CPUs served, 0 up to this; each has a queue of its own where the
  *             controller has enough
  * @io_queues: ask the controller for at most so many; 1 or more
- * @queue_entries: entries of each I/O queue, 2 or more, bounded by CAP.MQES
+ * @queue_entries: entries of each I/O queue, 2 or more, bounded by CAP.MQES;
+ *                 from 3 on, two less commands are under way at once
  * @pool_pages: 4 KiB pages of each I/O queue for PRP lists and bouncing
  * @bounce: copy all data through pages that the driver owns
  * @runtime: start a control thread and interrupt threads; without them, the

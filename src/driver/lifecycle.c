@@ -224,6 +224,8 @@ int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 	drv->dev = device;
 	drv->options = *options;
 	drv->log = options->log;
+	/* A successor issues before its first hf_driver_process(). */
+	drv->tick = (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS);
 	drv->keepalive = options->keepalive;
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;

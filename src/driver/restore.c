@@ -282,6 +282,14 @@ static void ignore(void *ctx, const struct hf_completion *how)
 	(void)how;
 }
 
+/* A part of an I/O that its caller was told of, or did not want to be. */
+static bool is_told(const struct hf_qpair *qp,
+		    const struct hf_ledger_slot *slot)
+{
+	return slot->kind == HF_SLOT_IO && slot->record != HF_LEDGER_NONE &&
+	       qp->view.records[slot->record].in_use == HF_RECORD_TOLD;
+}
+
 /* Commands of the driver's own have nobody to be given to. */
 static void claim_own(struct hf_driver *drv, struct hf_qpair *qp)
 {
@@ -295,11 +303,10 @@ static void claim_own(struct hf_driver *drv, struct hf_qpair *qp)
 			continue;
 		}
 		if (slot->kind == HF_SLOT_ADMIN) {
-			slot->flags |= HF_SLOT_TO_DEVICE; /* not copied out */
 			drv->inherited_admin++;
 			hf_qpair_claim(qp, (uint16_t)i, inherited_admin_done,
 				       drv, &none);
-		} else if (slot->kind == HF_SLOT_FILLER) {
+		} else if (slot->kind == HF_SLOT_FILLER || is_told(qp, slot)) {
 			hf_qpair_claim(qp, (uint16_t)i, ignore, NULL, &none);
 		}
 	}
@@ -328,12 +335,14 @@ static void make_certain(struct hf_driver *drv, struct hf_qpair *qp)
 		request.sqe.opcode = nvme_cmd_flush;
 		request.sqe.nsid = htole32(nsid != 0 ? nsid : 1);
 	}
+	bool issued;
+
 	hf_qpair_lock(qp);
-	if (hf_qpair_put(qp, &request) >= 0) {
+	hf_qpair_make_certain(qp, &request, &issued);
+	hf_qpair_unlock(qp);
+	if (issued) {
 		drv->ledger.header->fillers++;
 	}
-	hf_qpair_commit(qp);
-	hf_qpair_unlock(qp);
 }
 
 static void queue_goes_live(struct hf_driver *drv, uint32_t index)

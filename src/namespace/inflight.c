@@ -19,7 +19,7 @@ static bool is_unattached(const struct hf_qpair *qp, uint32_t slot)
 
 static bool record_is_open(const struct hf_qpair *qp, uint32_t number)
 {
-	return qp->view.records[number].in_use == 1 &&
+	return qp->view.records[number].in_use == HF_RECORD_OPEN &&
 	       qp->records_attached[number] == 0;
 }
 
@@ -292,8 +292,6 @@ uint32_t hf_inflight_drop(struct hf_qpair *qp, hf_request_done *done, void *ctx)
 	}
 	for (uint32_t i = 0; i < qp->pending.count; i++) {
 		if (is_unattached(qp, i)) {
-			/* Nobody is there to copy to. */
-			qp->pending.slots[i].flags |= HF_SLOT_TO_DEVICE;
 			hf_qpair_claim(qp, (uint16_t)i, done, ctx, &none);
 			count++;
 		}

@@ -219,7 +219,7 @@ static int take_record(struct hf_io *io, struct hf_qpair *qp)
 	record->result = 0;
 	record->op = (uint8_t)io->op;
 	record->flags = hf_split_slot_flags(io);
-	__atomic_store_n(&record->in_use, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&record->in_use, HF_RECORD_OPEN, __ATOMIC_RELEASE);
 	state->record = number;
 	return 0;
 }

@@ -34,7 +34,39 @@ int hf_pending_attach(struct hf_pending *pending, struct hf_ledger_slot *slots,
 	pending->number_mask = (uint16_t)((1u << pending->lap_shift) - 1);
 	pending->lap_mask = (uint16_t)((1u << (16 - pending->lap_shift)) - 1);
 	pending->free_head = HF_LEDGER_NONE;
+	pending->spare = HF_LEDGER_NONE;
+	pending->spare_lent = false;
 	return 0;
+}
+
+void hf_pending_keep_spare(struct hf_pending *pending)
+{
+	uint16_t spare = (uint16_t)(pending->count - 1);
+	uint16_t *link = &pending->free_head;
+
+	if (pending->count < 2) {
+		return;
+	}
+	pending->spare = spare;
+	pending->spare_lent = true; /* until it is free */
+	while (*link != HF_LEDGER_NONE && *link != spare) {
+		link = &pending->entries[*link].next_free;
+	}
+	if (*link == spare) {
+		*link = pending->entries[spare].next_free;
+		pending->spare_lent = false;
+	}
+}
+
+bool hf_pending_lend_spare(struct hf_pending *pending)
+{
+	if (pending->spare == HF_LEDGER_NONE || pending->spare_lent) {
+		return false;
+	}
+	pending->entries[pending->spare].next_free = pending->free_head;
+	pending->free_head = pending->spare;
+	pending->spare_lent = true;
+	return true;
 }
 
 int hf_pending_init(struct hf_pending *pending, struct hf_ledger_slot *slots,

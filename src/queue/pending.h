@@ -46,6 +46,8 @@ struct hf_pending {
 	uint16_t number_mask; /* bits of a CID that number the slot */
 	uint16_t lap_mask;    /* of what stands above them */
 	uint32_t lap_shift;   /* how many number it */
+	uint16_t spare; /* kept for a filler; HF_LEDGER_NONE: there is none */
+	bool spare_lent;
 };
 
 /* Every slot is free. -ENOMEM. */
@@ -57,6 +59,15 @@ HF_MUST_CHECK int hf_pending_attach(struct hf_pending *pending,
 				    struct hf_ledger_slot *slots,
 				    uint32_t count);
 void hf_pending_fini(struct hf_pending *pending);
+
+/*
+ * Keeps the last slot for a command of a successor's own, which needs a place
+ * in a ring that is full; one that is in use is kept by another call, once it
+ * is free. A table of one slot has none to keep.
+ */
+void hf_pending_keep_spare(struct hf_pending *pending);
+/* The next slot to be taken is the spare; false when there is none. */
+HF_MUST_CHECK bool hf_pending_lend_spare(struct hf_pending *pending);
 
 /* Takes a free slot: its number, or HF_LEDGER_NONE. The slot stays FREE in the
  * ledger until hf_pending_publish(). */
@@ -127,16 +138,18 @@ static inline void hf_pending_give(struct hf_pending *pending, uint16_t slot)
 	struct hf_ledger_slot *entry = &pending->slots[slot];
 
 	/*
-	 * The lap moves on first, so that a completion that comes twice finds
-	 * no command of its identifier. All ones in every bit is FFFFh, which
-	 * the Error Information log uses for "no command".
+	 * The lap moves on after the slot is free: a process that dies in
+	 * between leaves no command whose identifier is not its own. A
+	 * completion that comes twice finds a free slot, or another lap. All
+	 * ones in every bit is FFFFh, which the Error Information log uses for
+	 * "no command".
 	 */
+	__atomic_store_n(&entry->state, HF_SLOT_FREE, __ATOMIC_RELEASE);
 	entry->lap = (uint16_t)((entry->lap + 1) & pending->lap_mask);
 	if (HF_UNLIKELY(slot == pending->number_mask) &&
 	    entry->lap == pending->lap_mask) {
 		entry->lap = 0;
 	}
-	__atomic_store_n(&entry->state, HF_SLOT_FREE, __ATOMIC_RELEASE);
 	pending->entries[slot].next_free = pending->free_head;
 	pending->free_head = slot;
 	pending->in_use--;

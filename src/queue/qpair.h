@@ -85,6 +85,9 @@ struct hf_qpair {
 	struct hf_device *dev;
 	struct hf_dma_block block;
 	struct hf_qpair_hooks hooks;
+	bool sq_doubtful;       /* restored: the tail may not have been rung */
+	bool cq_doubtful;       /* the same for the head */
+	uint16_t *record_parts; /* slots that name each record */
 	uint8_t *records_attached; /* restored: who has an owner again */
 	uint16_t claimed; /* completed commands that were attached to since */
 	uint16_t ended;   /* by hf_qpair_mark_ended(), nobody was told yet */
@@ -164,6 +167,11 @@ void hf_qpair_resume_service(struct hf_qpair *qp);
  * the next reap where it has completed already. Locked. */
 void hf_qpair_claim(struct hf_qpair *qp, uint16_t slot, hf_request_done *done,
 		    void *ctx, const struct hf_data *data);
+
+/* Issues a command of a successor's own, in the place that is kept for it;
+ * where there is none, what may not have been rung is rung again. Locked. */
+void hf_qpair_make_certain(struct hf_qpair *qp, const struct hf_request *filler,
+			   bool *issued);
 
 /* Makes whoever waits for the queue's interrupt look at it. */
 void hf_qpair_wake(struct hf_qpair *qp);

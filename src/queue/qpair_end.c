@@ -81,6 +81,9 @@ void hf_qpair_tell_ended(struct hf_qpair *qp)
 		hf_qpair_lock(qp);
 		hf_qpair_release(qp, number);
 	}
+	if (qp->pending.spare_lent) {
+		hf_pending_keep_spare(&qp->pending);
+	}
 	hf_qpair_unlock(qp);
 	/* Whoever sleeps for one of these sleeps for the queue pair's
 	 * interrupt, which will not come. */

@@ -107,6 +107,14 @@ static int qpair_memory(struct hf_qpair *qp,
 				    "%s: queue %u: no memory for %u commands",
 				    qp->dev->id, qp->qid, slot_count);
 	}
+	hf_pending_keep_spare(&qp->pending);
+	qp->record_parts =
+		calloc(header->records_max, sizeof(*qp->record_parts));
+	if (qp->record_parts == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: queue %u: no memory for records",
+				    qp->dev->id, qp->qid);
+	}
 	memset(qp->view.records, 0,
 	       header->records_max * sizeof(*qp->view.records));
 	qp->view.queue->record_count = header->records_max;
@@ -171,6 +179,7 @@ void hf_qpair_leave(struct hf_qpair *qp)
 		return;
 	}
 	free(qp->records_attached);
+	free(qp->record_parts);
 	hf_pending_fini(&qp->pending);
 	free(qp);
 }

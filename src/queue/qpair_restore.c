@@ -162,7 +162,7 @@ static int check_slot(struct hf_qpair *qp, uint16_t number, uint8_t *owned,
 	}
 	if (slot->record != HF_LEDGER_NONE &&
 	    (slot->record >= qp->view.queue->record_count ||
-	     qp->view.records[slot->record].in_use == 0)) {
+	     qp->view.records[slot->record].in_use == HF_RECORD_FREE)) {
 		return bad(qp, err, "record of a command", slot->record);
 	}
 	if ((slot->flags & HF_SLOT_BOUNCED) != 0 &&
@@ -178,8 +178,8 @@ static int check_records(const struct hf_qpair *qp, struct hf_error *err)
 	for (uint32_t i = 0; i < qp->view.queue->record_count; i++) {
 		const struct hf_ledger_record *record = &qp->view.records[i];
 
-		if (record->in_use > 1 ||
-		    (record->in_use == 1 &&
+		if (record->in_use > HF_RECORD_TOLD ||
+		    (record->in_use == HF_RECORD_OPEN &&
 		     record->issued_blocks > record->blocks)) {
 			return bad(qp, err, "record of a large I/O", i);
 		}
@@ -222,6 +222,9 @@ static int adopt_slots(struct hf_qpair *qp,
 			return rc;
 		}
 		qp->pending.in_use++;
+		if (slot->record != HF_LEDGER_NONE) {
+			qp->record_parts[slot->record]++;
+		}
 		inherited->under_way++;
 		/* The counter wraps: the difference is what counts. */
 		if (slot->state == HF_SLOT_TAKEN &&
@@ -240,7 +243,10 @@ static int adopt_tables(struct hf_qpair *qp,
 	uint8_t *owned = calloc(HF_MAX(queue->page_count, 1u), 1);
 
 	qp->records_attached = calloc(queue->record_count, 1);
+	qp->record_parts =
+		calloc(queue->record_count, sizeof(*qp->record_parts));
 	if (owned == NULL || qp->records_attached == NULL ||
+	    qp->record_parts == NULL ||
 	    hf_pending_attach(&qp->pending, qp->view.slots,
 			      queue->slot_count) != 0) {
 		free(owned);
@@ -252,6 +258,7 @@ static int adopt_tables(struct hf_qpair *qp,
 		rc = adopt_slots(qp, inherited, owned, err);
 	}
 	if (rc == 0) {
+		hf_pending_keep_spare(&qp->pending);
 		for (uint32_t page = queue->page_count; page-- > 0;) {
 			if (owned[page] == 0) {
 				free_page(qp, page);
@@ -290,8 +297,9 @@ int hf_qpair_restore(struct hf_qpair **out,
 		return rc;
 	}
 	const struct hf_ledger_queue *queue = qp->view.queue;
-	inherited->doubtful = queue->sq_recorded != queue->sq_rung ||
-			      queue->cq_head != queue->cq_rung;
+	qp->sq_doubtful = queue->sq_recorded != queue->sq_rung;
+	qp->cq_doubtful = queue->cq_head != queue->cq_rung;
+	inherited->doubtful = qp->sq_doubtful || qp->cq_doubtful;
 	*out = qp;
 	return 0;
 }
@@ -303,10 +311,14 @@ static void take_posted(struct hf_qpair *qp, const struct hf_cqe *cqe)
 {
 	uint16_t number;
 
-	if (!hf_sq_update_head(&qp->sq, hf_cqe_sq_head(cqe))) {
-		qp->lies[HF_LIE_HEAD]++;
+	if (hf_cqe_sq_id(cqe) != qp->qid) {
+		qp->lies[HF_LIE_WRONG_QUEUE]++;
+		return;
 	}
 	if (hf_pending_complete(&qp->pending, cqe, &number)) {
+		if (!hf_sq_update_head(&qp->sq, hf_cqe_sq_head(cqe))) {
+			qp->lies[HF_LIE_HEAD]++;
+		}
 		return;
 	}
 	if (number >= qp->pending.count ||
@@ -369,9 +381,20 @@ static void send_again(struct hf_qpair *qp)
 	for (uint32_t i = 0; i < count; i++) {
 		count_as_issued(qp, unsent[i]);
 		unsent[i]->position = qp->sq.count;
+		unsent[i]->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
 		hf_sq_push(&qp->sq, &unsent[i]->sqe);
 	}
 	free((void *)unsent);
+}
+
+/* The predecessor died between the last part and its record. */
+static void give_told_records(struct hf_qpair *qp)
+{
+	for (uint32_t i = 0; i < qp->view.queue->record_count; i++) {
+		if (qp->view.records[i].in_use == HF_RECORD_TOLD) {
+			hf_qpair_record_give(qp, (uint16_t)i);
+		}
+	}
 }
 
 void hf_qpair_resume_service(struct hf_qpair *qp)
@@ -388,11 +411,39 @@ void hf_qpair_resume_service(struct hf_qpair *qp)
 		}
 		total += posted;
 	} while (posted == PRE_REAP_BATCH && total < 2 * qp->cq.entries);
+	qp->cq_doubtful = qp->cq_doubtful && total == 0;
 	hf_qpair_record_reaped(qp);
 	send_again(qp);
+	give_told_records(qp);
 	qp->state = HF_QPAIR_LIVE;
 	hf_qpair_resume(qp);
 	hf_qpair_unlock(qp);
+}
+
+/*
+ * The new tail, or the new head once the command has completed, says what may
+ * not have been said. A ring of two entries has no place behind a command:
+ * there the doorbell is written again. If it was written before, the controller
+ * may report an Invalid Doorbell Write Value, and goes on.
+ */
+void hf_qpair_make_certain(struct hf_qpair *qp, const struct hf_request *filler,
+			   bool *issued)
+{
+	*issued = false;
+	if (hf_pending_lend_spare(&qp->pending) ||
+	    qp->pending.free_head != HF_LEDGER_NONE) {
+		*issued = hf_qpair_put(qp, filler) >= 0;
+	}
+	if (*issued) {
+		hf_qpair_commit(qp);
+		return;
+	}
+	if (qp->sq_doubtful && !hf_sq_dirty(&qp->sq)) {
+		hf_doorbell_ring(&qp->sq.doorbell, qp->sq.tail);
+	}
+	if (qp->cq_doubtful) {
+		hf_doorbell_ring(&qp->cq.doorbell, qp->cq.head);
+	}
 }
 
 void hf_qpair_claim(struct hf_qpair *qp, uint16_t slot, hf_request_done *done,

@@ -68,6 +68,13 @@ struct hf_ledger_slot {
 };
 static_assert(sizeof(struct hf_ledger_slot) == 128, "layout is kept");
 
+enum hf_record_state {
+	HF_RECORD_FREE = 0,
+	HF_RECORD_OPEN = 1,
+	HF_RECORD_TOLD = 2, /* the caller was told, or nobody wants to be;
+			     * free once no slot names it */
+};
+
 /*
  * An I/O that takes more than one command: what the caller submitted, before
  * any part of it is issued. Which parts are under way is told by the slots
@@ -81,7 +88,7 @@ struct hf_ledger_record {
 	uint64_t iova; /* of the data, HF_IOVA_NONE where it has none */
 	uint32_t nsid;
 	int32_t result; /* of the first part that failed */
-	uint8_t in_use;
+	uint8_t in_use; /* enum hf_record_state */
 	uint8_t op;
 	uint8_t flags; /* enum hf_slot_flags */
 	uint8_t reserved[13];

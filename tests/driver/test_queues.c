@@ -230,7 +230,7 @@ static void what_does_not_fit_waits_in_order(void **state)
 	uint32_t next = 0;
 
 	rig->emu_options.serve = HF_EMU_MANUAL;
-	rig->options.queue_entries = 4;
+	rig->options.queue_entries = 5;
 	open_cpus(rig, 1, 1);
 	rig->pump = false;
 	struct hf_queue *queue = open_queue(rig, 0, HF_POLL);
@@ -266,7 +266,7 @@ static void nowait_is_refused_when_full_and_behind_a_line(void **state)
 	uint8_t block[512];
 
 	rig->emu_options.serve = HF_EMU_MANUAL;
-	rig->options.queue_entries = 4;
+	rig->options.queue_entries = 5;
 	open_cpus(rig, 1, 1);
 	rig->pump = false;
 	struct hf_queue *queue = open_queue(rig, 0, HF_POLL);
@@ -489,7 +489,7 @@ static void a_reset_ends_what_is_in_flight_and_keeps_what_waits(void **state)
 	struct rig_io work[10];
 	uint8_t block[512];
 
-	rig->options.queue_entries = 4;
+	rig->options.queue_entries = 5;
 	open_cpus(rig, 2, 2);
 	use_cpu(rig, 1);
 	struct hf_queue *queue = open_queue(rig, 0, HF_POLL);
