@@ -357,10 +357,21 @@ int hf_emu_flush(struct hf_emu *emu)
 	return hf_namespaces_flush(emu);
 }
 
+static bool arm_all(struct hf_emu *emu)
+{
+	bool armed = true;
+
+	for (uint32_t i = 0; i < emu->worker_count; i++) {
+		armed = hf_emu_worker_arm(&emu->workers[i]) && armed;
+	}
+	return armed;
+}
+
 uint32_t hf_emu_process(struct hf_emu *emu, uint32_t max_commands)
 {
 	uint32_t total = 0;
 	bool idle = false;
+	bool looked_again = false;
 
 	while (!idle && total < max_commands) {
 		idle = true;
@@ -371,6 +382,10 @@ uint32_t hf_emu_process(struct hf_emu *emu, uint32_t max_commands)
 
 			total += done;
 			idle = idle && done == 0;
+		}
+		if (idle && !arm_all(emu) && !looked_again) {
+			looked_again = true;
+			idle = false;
 		}
 	}
 	return total;

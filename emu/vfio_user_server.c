@@ -247,15 +247,23 @@ static bool client_has_gone(struct hf_emu_server *server)
 	       (pollfd.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+/* Room for another client, when this one has gone. What it sent last still
+ * counts. */
+static void let_go_of_who_has_gone(struct hf_emu_server *server)
+{
+	if (server->client.fd >= 0 && client_has_gone(server)) {
+		serve_client(server);
+		if (server->client.fd >= 0) {
+			client_close(server, "the client has gone");
+		}
+	}
+}
+
 static void accept_clients(struct hf_emu_server *server)
 {
 	for (uint32_t i = 0; i < 16; i++) {
-		if (server->client.fd >= 0 && client_has_gone(server)) {
-			/* What it sent last still counts. */
-			serve_client(server);
-			if (server->client.fd >= 0) {
-				client_close(server, "the client has gone");
-			}
+		if (server->options.ignore_second) {
+			let_go_of_who_has_gone(server);
 		}
 		if (server->client.fd >= 0 && server->options.ignore_second) {
 			return;
@@ -266,6 +274,9 @@ static void accept_clients(struct hf_emu_server *server)
 		if (fd < 0) {
 			return;
 		}
+		/* After the other one came: who has gone by then does not keep
+		 * it out. */
+		let_go_of_who_has_gone(server);
 		if (server->client.fd < 0) {
 			client_open(server, fd);
 		} else {

@@ -290,8 +290,7 @@ bool hf_emu_worker_has_news(struct hf_emu_worker *worker)
 	return due_ns != UINT64_MAX && hf_emu_now_ns(emu) >= due_ns;
 }
 
-/* False when the host was faster, and there is work. */
-static bool arm_shadows(struct hf_emu_worker *worker)
+bool hf_emu_worker_arm(struct hf_emu_worker *worker)
 {
 	struct hf_emu *emu = worker->emu;
 	bool armed = true;
@@ -352,7 +351,7 @@ static void worker_sleep(struct hf_emu_worker *worker, uint64_t idle_ns)
 	uint32_t wakes = __atomic_load_n(&worker->wakes, __ATOMIC_SEQ_CST);
 
 	__atomic_store_n(&worker->sleeping, 1, __ATOMIC_SEQ_CST);
-	if (arm_shadows(worker) && !hf_emu_worker_has_news(worker) &&
+	if (hf_emu_worker_arm(worker) && !hf_emu_worker_has_news(worker) &&
 	    hf_emu_load(&worker->stop) == 0) {
 		uint64_t until_ns = sleep_until_ns(worker, idle_ns);
 

@@ -105,6 +105,9 @@ uint32_t hf_emu_worker_round(struct hf_emu_worker *worker, uint32_t budget);
 
 /* Anything to do? Reads atomics only. */
 bool hf_emu_worker_has_news(struct hf_emu_worker *worker);
+/* Asks the host to ring from now on, where it has shadow doorbells. False when
+ * it was faster, and there is work. */
+bool hf_emu_worker_arm(struct hf_emu_worker *worker);
 
 /* All below: within a round, or with the worker's lock held. */
 

@@ -18,6 +18,20 @@ struct hf_driver;
 struct nvme_id_ctrl; /* libnvme's <nvme/types.h> */
 
 /**
+ * enum hf_shadow_doorbells - when the controller is given memory to look at
+ * instead of doorbell registers (Doorbell Buffer Config, NVMe Base 5.8)
+ * @HF_SHADOW_DOORBELLS_AUTO: where it offers that and each doorbell would cost
+ *                            a message or an exit of a virtual machine
+ * @HF_SHADOW_DOORBELLS_OFF: never
+ * @HF_SHADOW_DOORBELLS_ON: wherever the controller offers it
+ */
+enum hf_shadow_doorbells {
+	HF_SHADOW_DOORBELLS_AUTO,
+	HF_SHADOW_DOORBELLS_OFF,
+	HF_SHADOW_DOORBELLS_ON,
+};
+
+/**
  * struct hf_driver_options - how a controller is driven
  * @size: sizeof(struct hf_driver_options) of the caller
  * @log: receiver of the driver's log lines
@@ -36,6 +50,8 @@ struct nvme_id_ctrl; /* libnvme's <nvme/types.h> */
  *                 deadlines
  * @long_timeout_ms: deadline of flushes and of what touches many blocks
  * @admin_timeout_ms: deadline of admin commands, but for formatting
+ * @shadow_doorbells: of enum hf_shadow_doorbells; a successor goes on with what
+ *                    it finds
  */
 struct hf_driver_options {
 	size_t size;
@@ -51,6 +67,7 @@ struct hf_driver_options {
 	uint32_t io_timeout_ms;
 	uint32_t long_timeout_ms;
 	uint32_t admin_timeout_ms;
+	uint32_t shadow_doorbells;
 };
 
 /**

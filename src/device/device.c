@@ -188,3 +188,38 @@ int hf_doorbell_init(struct hf_doorbell *doorbell, struct hf_device *dev,
 	}
 	return 0;
 }
+
+void hf_doorbell_shadow(struct hf_doorbell *doorbell, uint32_t *shadow,
+			const uint32_t *event)
+{
+	doorbell->shadow = shadow;
+	doorbell->event = event;
+	doorbell->certain = true;
+}
+
+/* Is the event index in (old, value], on a ring of any size? */
+static bool passes(uint32_t old, uint32_t value, uint32_t event)
+{
+	return (uint16_t)(value - event - 1) < (uint16_t)(value - old);
+}
+
+bool hf_doorbell_store(struct hf_doorbell *doorbell, uint32_t value)
+{
+	uint32_t old = doorbell->shadowed;
+
+	__atomic_store_n(doorbell->shadow, htole32(value), __ATOMIC_RELEASE);
+	/*
+	 * The device stores its event index, then looks at the shadow once
+	 * more before it goes to sleep. Were our load to pass our store, each
+	 * could miss the other's.
+	 */
+	hf_dma_mb();
+	uint32_t event =
+		le32toh(__atomic_load_n(doorbell->event, __ATOMIC_RELAXED));
+	bool wanted = doorbell->certain || passes(old, value, event);
+
+	doorbell->shadowed = value;
+	doorbell->certain = false;
+	doorbell->spared += wanted ? 0 : 1;
+	return wanted;
+}

@@ -86,6 +86,8 @@ struct hf_device {
 	/* BAR 0's doorbells from 0x1000 on, mapped; NULL: by reg_write. */
 	volatile uint8_t *doorbells;
 	uint64_t doorbells_bytes;
+	/* Each doorbell costs a message, or an exit of a virtual machine. */
+	bool doorbells_trap;
 	struct hf_dma dma;
 	/* Of a device that was taken over: what its driver left. */
 	struct hf_ledger inherited;
@@ -118,11 +120,17 @@ HF_MUST_CHECK int hf_reg_write32(struct hf_device *dev, uint32_t offset,
 HF_MUST_CHECK int hf_reg_write64(struct hf_device *dev, uint32_t offset,
 				 uint64_t value);
 
-/* A doorbell: a mapped word, or a register behind a message. */
+/* A doorbell: a mapped word, or a register behind a message. With a shadow,
+ * memory is written first, and the doorbell only when the device asks. */
 struct hf_doorbell {
 	volatile uint32_t *word; /* NULL: by reg_write */
+	uint32_t *shadow;        /* NULL: none */
 	struct hf_device *dev;
 	uint32_t offset;
+	bool certain;          /* the next one goes to the register, too */
+	const uint32_t *event; /* the device: tell me once it is past this */
+	uint32_t shadowed;     /* as last stored */
+	uint64_t spared;       /* register writes that were not needed */
 };
 
 /* @offset is checked against BAR 0 here, once. */
@@ -130,8 +138,17 @@ HF_MUST_CHECK int hf_doorbell_init(struct hf_doorbell *doorbell,
 				   struct hf_device *dev, uint32_t offset,
 				   struct hf_error *err);
 
+/* Lets @shadow and @event, which the device knows of, stand for the register.
+ * They are words of DMA memory. */
+void hf_doorbell_shadow(struct hf_doorbell *doorbell, uint32_t *shadow,
+			const uint32_t *event);
+
+/* Stores @value into the shadow. Return: whether the device wants the register
+ * written, too. */
+bool hf_doorbell_store(struct hf_doorbell *doorbell, uint32_t value);
+
 /* Rings. What was stored before is visible to the device first. */
-static inline void hf_doorbell_ring(const struct hf_doorbell *doorbell,
+static inline void hf_doorbell_ring(struct hf_doorbell *doorbell,
 				    uint32_t value)
 {
 	/*
@@ -139,6 +156,9 @@ static inline void hf_doorbell_ring(const struct hf_doorbell *doorbell,
 	 * it, or the device fetches a stale command.
 	 */
 	hf_dma_wmb();
+	if (doorbell->shadow != NULL && !hf_doorbell_store(doorbell, value)) {
+		return;
+	}
 	if (doorbell->word != NULL) {
 		hf_mmio_write32(doorbell->word, htole32(value));
 	} else {

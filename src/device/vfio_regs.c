@@ -256,6 +256,8 @@ static int bar0_init(struct hf_vfio *vfio, struct hf_error *err)
 		area_map(vfio, sparse->areas[i].offset, sparse->areas[i].size);
 	}
 	doorbells_find(vfio);
+	/* A controller that offers shadow doorbells is a hypervisor's. */
+	vfio->dev.doorbells_trap = true;
 	return 0;
 }
 

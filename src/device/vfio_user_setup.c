@@ -371,6 +371,7 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu)
 		vu->bar0_fd = -1;
 	}
 	facts->doorbells_bytes = 0;
+	vu->dev.doorbells_trap = true;
 	hf_log_info(&vu->dev.options.log,
 		    "%s: doorbells are rung by message: %s", vu->dev.id, why);
 }

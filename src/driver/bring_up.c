@@ -16,6 +16,7 @@
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
 #include "driver/scan.h"
+#include "driver/shadow.h"
 
 #define ADMIN_ENTRIES    256u /* 4 pages of entries, 1 of completions */
 #define ADMIN_POOL_PAGES 256u
@@ -427,6 +428,7 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 	__atomic_store_n(&drv->admin->view.queue->state, HF_QUEUE_LIVE,
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&drv->ledger.header->ready, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&drv->ledger.header->resetting, 0, __ATOMIC_RELEASE);
 	if (first) {
 		hf_issuer_set(&drv->issuers.each[0], drv->io[0]);
 	}
@@ -466,6 +468,7 @@ static const struct hf_job_step bring_up_steps[] = {
 	{"identify the NVM command set", step_identify_nvm},
 	{"set the number of queues", step_queue_count},
 	{"configure asynchronous events", hf_aer_step_configure},
+	{"configure shadow doorbells", hf_shadow_step_configure},
 	{"create I/O queues", step_first_queue},
 	{"go live", step_ready},
 };
@@ -475,6 +478,9 @@ static const struct hf_job_kind bring_up_kind;
 static void begin_again(struct hf_driver *drv)
 {
 	hf_driver_fence(drv, HF_QPAIR_FENCED);
+	/* Until all is there again, neither registers nor rings are what the
+	 * ledger says: a successor has to begin the reset anew. */
+	__atomic_store_n(&drv->ledger.header->resetting, 1, __ATOMIC_RELEASE);
 	hf_job_init(&drv->bring_up, &bring_up_kind);
 	drv->bring_up.number = drv->recoveries;
 	drv->recoveries++;

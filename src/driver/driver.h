@@ -63,6 +63,7 @@ struct hf_driver {
 	uint32_t tick; /* atomic; HF_TICK_MS each */
 
 	struct hf_qpair *admin;
+	struct hf_dma_block shadow; /* shadow doorbells; empty: none */
 	struct hf_issuers issuers;
 	struct hf_qpair **io; /* by queue identifier less one; NULL: none */
 	uint32_t io_max;      /* granted and useful */

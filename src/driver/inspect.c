@@ -97,6 +97,8 @@ static struct json_object *inspect_qpair(struct hf_qpair *qp)
 	put_u64(tree, "doorbells", qp->doorbells);
 	put_u64(tree, "bounced", qp->bounced);
 	put_u64(tree, "waited", qp->waited);
+	put_u64(tree, "doorbells_spared",
+		qp->sq.doorbell.spared + qp->cq.doorbell.spared);
 	put_u64(tree, "sq_tail", qp->sq.tail);
 	put_u64(tree, "sq_head", qp->sq.head);
 	put_u64(tree, "cq_head", qp->cq.head);
@@ -232,6 +234,9 @@ static void inspect_driver(struct hf_driver *drv, struct json_object *tree)
 		__atomic_load_n(&drv->lies, __ATOMIC_RELAXED));
 	json_object_object_add(tree, "controller_identity",
 			       inspect_controller(drv));
+	json_object_object_add(
+		tree, "shadow_doorbells",
+		json_object_new_boolean(drv->shadow.vaddr != NULL));
 	put_u64(tree, "io_queues_max", drv->io_max);
 	put_u64(tree, "fallback_cpus", hf_ioqueues_fallback_count(drv));
 	json_object_object_add(tree, "cpus", inspect_cpus(drv));

@@ -131,6 +131,7 @@ struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 		.entries = entries,
 		.pool_pages = pool_pages(drv),
 		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
+		.shadow = &drv->shadow,
 		.tick = &drv->tick,
 		.hooks = {.lied = hf_driver_lied, .ctx = drv},
 	};

@@ -80,6 +80,11 @@ static int check_options(const struct hf_driver_options *options,
 		return bad_option(err, "pool_pages", options->pool_pages,
 				  POOL_PAGES_MIN, HF_LEDGER_PAGES_MAX);
 	}
+	if (options->shadow_doorbells > HF_SHADOW_DOORBELLS_ON) {
+		return bad_option(
+			err, "shadow_doorbells", options->shadow_doorbells,
+			HF_SHADOW_DOORBELLS_AUTO, HF_SHADOW_DOORBELLS_ON);
+	}
 	return 0;
 }
 

@@ -15,8 +15,10 @@
 #include "base/log.h"
 #include "driver/admin.h"
 #include "driver/aer.h"
+#include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "driver/shadow.h"
 #include "state/saved.h"
 
 #define CC_ENABLE    1u
@@ -24,7 +26,14 @@
 #define CSTS_CFS     2u
 #define DBL_ASQ_MASK 0xfffull
 
-static int check_registers(struct hf_driver *drv, struct hf_error *err)
+/* Its driver died while it reset the controller: what the ledger says of rings
+ * and registers holds again once that was done anew. */
+static bool is_resetting(const struct hf_driver *drv)
+{
+	return drv->ledger.header->resetting != 0;
+}
+
+static int check_ready(struct hf_driver *drv, struct hf_error *err)
 {
 	uint32_t cc;
 	uint32_t csts;
@@ -42,6 +51,15 @@ static int check_registers(struct hf_driver *drv, struct hf_error *err)
 				    "since its driver was there; clear it for "
 				    "a fresh start",
 				    drv->dev->id, cc, csts);
+	}
+	return 0;
+}
+
+static int check_registers(struct hf_driver *drv, struct hf_error *err)
+{
+	int rc = is_resetting(drv) ? 0 : check_ready(drv, err);
+	if (rc != 0) {
+		return rc;
 	}
 	const struct hf_ledger_header *header = drv->ledger.header;
 	if (header->capabilities != drv->ctrl.cap ||
@@ -193,7 +211,8 @@ static int restore_io(struct hf_driver *drv, struct hf_error *err)
 					    view.queue->cpu,
 					    view.queue->vector);
 		}
-		if (i == 0 || has_commands(&view, drv->ledger.header)) {
+		if (i == 0 || is_resetting(drv) ||
+		    has_commands(&view, drv->ledger.header)) {
 			rc = restore_queue(drv, i, &drv->io_doubtful[i], err);
 		} else {
 			rc = drv->dev->ops->irq_map(
@@ -255,8 +274,11 @@ static int look_at_all(struct hf_driver *drv, const uint8_t *bytes,
 							 : NULL,
 			   drv->options.pool_pages);
 	drv->limits.bounce = header->bounce != 0;
-	rc = restore_admin(drv, err);
+	rc = hf_shadow_restore(drv, err);
 	if (rc == 0) {
+		rc = restore_admin(drv, err);
+	}
+	if (rc == 0 && !is_resetting(drv)) {
 		rc = check_admin_registers(drv, err);
 	}
 	if (rc == 0) {
@@ -350,6 +372,11 @@ static void queue_goes_live(struct hf_driver *drv, uint32_t index)
 	struct hf_qpair *qp = drv->io[index];
 
 	claim_own(drv, qp);
+	if (is_resetting(drv)) {
+		/* Its ring may be half emptied: the reset makes it anew. */
+		hf_issuer_set(&drv->issuers.each[qp->cpu], qp);
+		return;
+	}
 	hf_qpair_resume_service(qp);
 	if (drv->io_doubtful[index]) {
 		make_certain(drv, qp);
@@ -458,8 +485,10 @@ static void go_live(struct hf_driver *drv)
 	pthread_mutex_lock(&drv->control);
 	claim_own(drv, drv->admin);
 	hf_aer_inherit(drv);
-	hf_qpair_resume_service(drv->admin);
-	if (drv->admin_doubtful) {
+	if (!is_resetting(drv)) {
+		hf_qpair_resume_service(drv->admin);
+	}
+	if (!is_resetting(drv) && drv->admin_doubtful) {
 		make_certain(drv, drv->admin);
 	}
 	for (uint32_t i = 0; i < drv->io_max; i++) {
@@ -468,9 +497,14 @@ static void go_live(struct hf_driver *drv)
 		}
 	}
 	drv->ledger.header->restores++;
-	hf_aer_start(drv);
 	clean_up_half_made(drv);
-	hf_driver_set_state(drv, HF_DRIVER_READY);
+	if (is_resetting(drv)) {
+		hf_bring_up_again(drv, "the process that was resetting it "
+				       "died");
+	} else {
+		hf_aer_start(drv);
+		hf_driver_set_state(drv, HF_DRIVER_READY);
+	}
 	hf_driver_kick(drv);
 	hf_log_info(&drv->log,
 		    "%s: restored, %u I/O queues at once, the rest "

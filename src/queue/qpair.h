@@ -116,6 +116,7 @@ struct hf_qpair_config {
 	uint32_t entries;
 	uint32_t pool_pages;
 	uint32_t doorbell_stride_bytes;
+	const struct hf_dma_block *shadow; /* of the doorbells; may be empty */
 	const uint32_t *tick;
 	struct hf_qpair_hooks hooks;
 };

@@ -11,7 +11,8 @@ uint64_t hf_qpair_sq_bytes(uint32_t entries);
 uint64_t hf_qpair_cq_bytes(uint32_t entries);
 
 /* Where the doorbells are. */
-HF_MUST_CHECK int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
+HF_MUST_CHECK int hf_qpair_doorbells(struct hf_qpair *qp,
+				     const struct hf_qpair_config *config,
 				     struct hf_error *err);
 
 /* As the ledger records them. */

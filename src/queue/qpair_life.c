@@ -28,17 +28,40 @@ uint64_t hf_qpair_cq_bytes(uint32_t entries)
 	return pages_bytes((uint64_t)entries * sizeof(struct nvme_cqe));
 }
 
-int hf_qpair_doorbells(struct hf_qpair *qp, uint32_t stride_bytes,
+/* The admin queue has none: controllers look at its registers in any case. A
+ * queue whose place is behind the page rings its registers. */
+static void find_shadow(struct hf_doorbell *doorbell, uint32_t offset,
+			const struct hf_dma_block *shadow)
+{
+	uint32_t at = offset - DOORBELLS;
+
+	if (shadow->vaddr != NULL && at <= NVME_PAGE_BYTES - sizeof(uint32_t)) {
+		uint8_t *word = shadow->vaddr + at;
+
+		hf_doorbell_shadow(
+			doorbell, (uint32_t *)(void *)word,
+			(uint32_t *)(void *)(word + NVME_PAGE_BYTES));
+	}
+}
+
+int hf_qpair_doorbells(struct hf_qpair *qp,
+		       const struct hf_qpair_config *config,
 		       struct hf_error *err)
 {
+	uint32_t stride_bytes = config->doorbell_stride_bytes;
 	uint32_t offset = DOORBELLS + 2u * qp->qid * stride_bytes;
 
 	int rc = hf_doorbell_init(&qp->sq.doorbell, qp->dev, offset, err);
-	if (rc != 0) {
-		return rc;
+	if (rc == 0) {
+		rc = hf_doorbell_init(&qp->cq.doorbell, qp->dev,
+				      offset + stride_bytes, err);
 	}
-	return hf_doorbell_init(&qp->cq.doorbell, qp->dev,
-				offset + stride_bytes, err);
+	if (rc == 0 && qp->qid != 0 && config->shadow != NULL) {
+		find_shadow(&qp->sq.doorbell, offset, config->shadow);
+		find_shadow(&qp->cq.doorbell, offset + stride_bytes,
+			    config->shadow);
+	}
+	return rc;
 }
 
 static void record_positions(struct hf_qpair *qp)
@@ -120,7 +143,7 @@ static int qpair_memory(struct hf_qpair *qp,
 	qp->view.queue->record_count = header->records_max;
 	qpair_layout(qp, entries, config->pool_pages);
 	ledger_describe(qp, entries, slot_count, config->pool_pages);
-	return hf_qpair_doorbells(qp, config->doorbell_stride_bytes, err);
+	return hf_qpair_doorbells(qp, config, err);
 }
 
 struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config)
@@ -252,6 +275,8 @@ void hf_qpair_reset(struct hf_qpair *qp)
 	       hf_qpair_sq_bytes(entries) + hf_qpair_cq_bytes(entries));
 	hf_sq_init(&qp->sq, qp->sq.ring, entries);
 	hf_cq_init(&qp->cq, qp->cq.ring, entries);
+	qp->sq.doorbell.certain = true;
+	qp->cq.doorbell.certain = true;
 	record_positions(qp);
 	put_again(qp, old_count);
 	hf_qpair_unlock(qp);

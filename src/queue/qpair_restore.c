@@ -290,7 +290,7 @@ int hf_qpair_restore(struct hf_qpair **out,
 		rc = adopt_tables(qp, inherited, err);
 	}
 	if (rc == 0) {
-		rc = hf_qpair_doorbells(qp, config->doorbell_stride_bytes, err);
+		rc = hf_qpair_doorbells(qp, config, err);
 	}
 	if (rc != 0) {
 		hf_qpair_leave(qp);

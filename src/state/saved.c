@@ -294,6 +294,8 @@ static void driver_of(struct arena *arena, const struct hf_ledger *ledger,
 	driver->cpu_count = header->cpu_count;
 	driver->has_bounce = true;
 	driver->bounce = header->bounce != 0;
+	driver->has_shadow_doorbells = header->shadow_iova != 0;
+	driver->shadow_doorbells = header->shadow_iova;
 	driver->worker_data = worker_of(arena, ledger);
 	driver->namespaces = (Holdfast__Saved__Namespace **)take(
 		arena, HF_LEDGER_NAMESPACES_MAX * sizeof(*driver->namespaces));

@@ -61,6 +61,10 @@ static int verify_identity(const Holdfast__Saved__Driver *saved,
 		    sizeof(header->device_id)) != 0) {
 		return refuse(err, "it is of another device");
 	}
+	if (saved->shadow_doorbells != header->shadow_iova) {
+		return refuse(err, "its shadow doorbells are not where the "
+				   "ledger has them");
+	}
 	return 0;
 }
 

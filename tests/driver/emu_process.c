@@ -21,10 +21,16 @@ static void die(const char *step, const struct hf_error *err)
 	_exit(1);
 }
 
+/* What the child is made of. */
+struct wish {
+	const struct hf_emu_options *options;
+	const struct hf_emu_serve_options *serve;
+	const char *faults[2];
+};
+
 static _Noreturn void serve(const struct emu_process *process, int stop_fd,
 			    int ready_fd, int result_fd,
-			    const struct hf_emu_options *options,
-			    const struct hf_emu_serve_options *serve_options)
+			    const struct wish *wish)
 {
 	struct hf_emu_serve_stats stats = {.size = sizeof(stats)};
 	struct hf_emu_namespace_options ns;
@@ -38,11 +44,17 @@ static _Noreturn void serve(const struct emu_process *process, int stop_fd,
 	ns.media = HF_EMU_MEDIA_MEMORY;
 	ns.size_bytes = 64u << 20;
 	ns.lba_bytes = 4096;
-	if (hf_emu_create(&emu, options, &err) != 0 ||
+	if (hf_emu_create(&emu, wish->options, &err) != 0 ||
 	    hf_emu_namespace_add(emu, &ns, NULL, &err) != 0) {
 		die("create", &err);
 	}
-	if (hf_emu_serve_open(&server, emu, process->directory, serve_options,
+	for (uint32_t i = 0; i < 2; i++) {
+		if (wish->faults[i] != NULL &&
+		    hf_emu_fault_add(emu, wish->faults[i], NULL, &err) != 0) {
+			die("fault", &err);
+		}
+	}
+	if (hf_emu_serve_open(&server, emu, process->directory, wish->serve,
 			      &err) != 0 ||
 	    hf_emu_serve_start(server, &err) != 0) {
 		die("serve", &err);
@@ -63,6 +75,15 @@ void emu_process_start(struct emu_process *process,
 		       const struct hf_emu_options *options,
 		       const struct hf_emu_serve_options *serve_options)
 {
+	emu_process_start_with(process, options, serve_options, NULL, NULL);
+}
+
+void emu_process_start_with(struct emu_process *process,
+			    const struct hf_emu_options *options,
+			    const struct hf_emu_serve_options *serve_options,
+			    const char *fault, const char *fault_too)
+{
+	const struct wish wish = {options, serve_options, {fault, fault_too}};
 	int stop[2];
 	int ready[2];
 	int result[2];
@@ -83,8 +104,7 @@ void emu_process_start(struct emu_process *process,
 		close(stop[1]);
 		close(ready[0]);
 		close(result[0]);
-		serve(process, stop[0], ready[1], result[1], options,
-		      serve_options);
+		serve(process, stop[0], ready[1], result[1], &wish);
 	}
 	close(stop[0]);
 	close(ready[1]);

@@ -21,6 +21,11 @@ struct emu_process {
 void emu_process_start(struct emu_process *process,
 		       const struct hf_emu_options *options,
 		       const struct hf_emu_serve_options *serve);
+/* The same, with a fault rule, and one more; either may be NULL. */
+void emu_process_start_with(struct emu_process *process,
+			    const struct hf_emu_options *options,
+			    const struct hf_emu_serve_options *serve,
+			    const char *fault, const char *fault_too);
 /* Ends it in order; @stats (may be NULL) receives what it counted. */
 void emu_process_stop(struct emu_process *process,
 		      struct hf_emu_serve_stats *stats);

@@ -320,6 +320,7 @@ static int place_bar(struct qtest_device *q, struct hf_error *err)
 	int rc = hf_qtest_config_write(m, q->devfn, PCI_BASE_ADDRESS_0, 4,
 				       UINT32_MAX);
 
+	q->dev.doorbells_trap = true;
 	q->dev.bar0_bytes =
 		(~(config32(q, PCI_BASE_ADDRESS_0) & ~0xfu) & UINT32_MAX) + 1u;
 	if (rc == 0) {

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -469,6 +470,131 @@ static void a_controller_survives_the_death_of_its_driver(void **state)
 	munmap(told, 4096);
 }
 
+static bool inspect_says(struct hf_driver *drv, const char *words)
+{
+	char *text = hf_driver_inspect(drv);
+	bool says = strstr(text, words) != NULL;
+
+	free(text);
+	return says;
+}
+
+static void ignore_end(struct hf_io *io, int result)
+{
+	(void)io;
+	(void)result;
+}
+
+/* Holds its descriptors elsewhere, then loses a read and resets; the controller
+ * takes its time to become ready again, and the process dies meanwhile. */
+static _Noreturn void die_in_a_reset(int socket, const char *step)
+{
+	struct hf_driver_options options;
+	struct hf_carry *carry = NULL;
+	struct hf_driver *drv = NULL;
+	struct hf_namespace *ns = NULL;
+	struct hf_queue *queue = NULL;
+	struct hf_error err = {0};
+	struct hf_io io;
+	struct hf_io *list[1] = {&io};
+	char byte;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	hf_driver_options_init(&options);
+	options.io_timeout_ms = 100;
+	options.admin_timeout_ms = 100;
+	if (hf_driver_open(&drv, process.address, &options, &err) != 0 ||
+	    hf_namespace_open(&ns, drv, 1, &err) != 0 ||
+	    hf_queue_open(&queue, drv, 0, HF_POLL, &err) != 0) {
+		_exit(1);
+	}
+	void *memory = hf_dma_alloc(drv, BLOCK_BYTES, &err);
+	if (memory == NULL || hf_write(ns, 7, 1, memory) != 0 ||
+	    hf_driver_carry(drv, &carry, &err) != 0 ||
+	    hf_carry_send(carry, socket, &err) != 0 ||
+	    recv(socket, &byte, 1, 0) != 1) {
+		_exit(2);
+	}
+	hf_io_prep_read(&io, ns, 666, 1, memory);
+	io.cookie = 42;
+	io.done = ignore_end;
+	if (hf_submit(queue, list, 1) != 1) {
+		_exit(3);
+	}
+	while (!inspect_says(drv, step)) {
+	}
+	kill(getpid(), SIGKILL);
+	_exit(4);
+}
+
+/* Neither the rings nor the queues are what the ledger says then. @left: I/O
+ * that its callers were not told of. */
+static void finish_the_reset(const char *step, uint32_t left)
+{
+	struct hf_emu_options options;
+	struct hf_carry *carry = NULL;
+	struct hf_device *dev = NULL;
+	struct hf_driver *drv = NULL;
+	struct hf_inflight old;
+	struct hf_error err = {0};
+	uint64_t cursor = 0;
+	int status = 0;
+	int ends[2];
+
+	hf_emu_options_init(&options);
+	options.enable_delay_us = 300000;
+	options.disable_delay_us = 300000;
+	emu_process_start_with(&process, &options, NULL, "io-read,lba=666:drop",
+			       "admin-abort:drop");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		die_in_a_reset(ends[1], step);
+	}
+	close(ends[1]);
+	if (hf_carry_receive(&carry, ends[0], TIMEOUT_MS, &err) != 0) {
+		fail_msg("%s", err.message);
+	}
+	assert_int_equal(send(ends[0], "x", 1, 0), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, SIGKILL);
+	close(ends[0]);
+
+	if (hf_device_adopt(&dev, carry, NULL, &err) != 0 ||
+	    hf_driver_restore(&drv, dev, NULL, 0, NULL, &err) != 0 ||
+	    hf_driver_ready_wait(drv, &err) != 0) {
+		fail_msg("%s", err.message);
+	}
+	/* A read that nobody was told of may have happened. */
+	for (uint32_t i = 0; i < left; i++) {
+		assert_int_equal(hf_inflight_next(drv, &cursor, &old), 1);
+		assert_int_equal(old.cookie, 42);
+		assert_true(old.completed);
+	}
+	assert_int_equal(hf_inflight_next(drv, &cursor, &old), 0);
+	assert_int_equal(inspect_number(drv, "resets"), 1);
+	struct hf_namespace *ns = open_namespace(drv);
+	move_data(ns, 11);
+	hf_namespace_close(ns);
+	close_driver(drv);
+	hf_carry_free(carry);
+}
+
+static void
+a_reset_goes_on_when_its_process_dies_before_the_io_ended(void **state)
+{
+	(void)state;
+	finish_the_reset("disable the controller", 1);
+}
+
+static void
+a_reset_goes_on_when_its_process_dies_after_the_io_ended(void **state)
+{
+	(void)state;
+	finish_the_reset("enable the controller", 0);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 
 int main(void)
@@ -481,6 +607,8 @@ int main(void)
 		TEST(the_next_driver_finds_the_data),
 		TEST(a_driver_survives_the_death_of_its_controller),
 		TEST(a_controller_survives_the_death_of_its_driver),
+		TEST(a_reset_goes_on_when_its_process_dies_before_the_io_ended),
+		TEST(a_reset_goes_on_when_its_process_dies_after_the_io_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,8 @@
 static const char *const rw_words[] = {"randread", "randwrite", "randrw",
 				       "read",     "write",     NULL};
 static const char *const mode_words[] = {"poll", "event", "thread", NULL};
+/* In the order of enum hf_shadow_doorbells. */
+static const char *const shadow_words[] = {"auto", "off", "on", NULL};
 
 #define BENCH(field) offsetof(struct bench_options, field)
 
@@ -130,6 +132,14 @@ static const struct args_option bench_options[] = {
 	 .offset = BENCH(queue_entries),
 	 .min = 2,
 	 .max = 65536},
+	{.name = "shadow-doorbells",
+	 .kind = ARGS_CHOICE,
+	 .value = "WHEN",
+	 .help = "give the controller memory to look at instead of doorbells, "
+		 "where it offers that: auto (the default: where a doorbell "
+		 "costs a message or a VM exit), off or on",
+	 .offset = BENCH(shadow_doorbells),
+	 .choices = shadow_words},
 	{.name = "seed",
 	 .kind = ARGS_NUMBER,
 	 .value = "N",
@@ -521,6 +531,7 @@ static int bench_run(struct args *args)
 			   : bench.opt.qd < 255    ? 256
 			   : bench.opt.qd < 65535  ? bench.opt.qd + 1
 						   : 65536);
+	wish.shadow_doorbells = (uint32_t)bench.opt.shadow_doorbells;
 	code = conn_open(&bench.conn, &wish);
 	if (code == CLI_OK) {
 		code = conn_open_namespace(&bench.conn);

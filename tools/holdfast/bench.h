@@ -12,6 +12,7 @@
 struct bench_options {
 	int rw; /* enum worker_pattern */
 	int mode;
+	int shadow_doorbells; /* enum hf_shadow_doorbells */
 	uint64_t bs;
 	uint64_t qd;
 	uint64_t batch;

@@ -154,6 +154,9 @@ int conn_open(struct conn *conn, const struct conn_wish *wish)
 	if (wish && wish->queue_entries) {
 		options.queue_entries = wish->queue_entries;
 	}
+	if (wish) {
+		options.shadow_doorbells = wish->shadow_doorbells;
+	}
 
 	int result =
 		hf_device_open(&device, conn->address, &options.device, &err);

@@ -16,6 +16,7 @@ struct conn_wish {
 	uint32_t cpu_count;
 	uint32_t io_queues;
 	uint32_t queue_entries;
+	uint32_t shadow_doorbells; /* enum hf_shadow_doorbells */
 };
 
 struct conn {
