@@ -158,8 +158,9 @@ HF_API int hf_driver_process(struct hf_driver *drv);
  *
  * A proper shutdown (CC.SHN) bounded by RTD3E, then a disable. What is in
  * flight ends with -ECANCELED, after the device can no longer touch its
- * memory. Namespaces and queues become invalid. If the device cannot be
- * proven stopped, the memory it may touch is kept and the error says so.
+ * memory; a callback that submits more is refused with -ENODEV. Namespaces and
+ * queues become invalid. If the device cannot be proven stopped, the memory it
+ * may touch is kept and the error says so.
  *
  * Context: control path; blocks. No other thread may be inside a call.
  * Return: 0 or a negative errno.

@@ -81,8 +81,15 @@ int hf_driver_close(struct hf_driver *drv, struct hf_error *err)
 	if (drv == NULL) {
 		return 0;
 	}
+	/* Callbacks may submit more in here, and are told that it is over:
+	 * the queues have to be there until the last of them has run. */
+	hf_runtime_pause(drv);
+	int rc = hf_lifecycle_stop(drv, err);
 	hf_runtime_destroy(drv);
-	return hf_lifecycle_close(drv, err);
+	if (rc == 0) {
+		hf_lifecycle_free(drv);
+	}
+	return rc;
 }
 
 const struct nvme_id_ctrl *hf_driver_identify(const struct hf_driver *drv)

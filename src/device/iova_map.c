@@ -22,6 +22,7 @@ static void *map_zeroed(uint64_t len_bytes)
 
 int hf_iova_map_init(struct hf_iova_map *map)
 {
+	map->leaves = NULL;
 	map->top = map_zeroed(TOP_BYTES);
 	return map->top != NULL ? 0 : -ENOMEM;
 }
@@ -32,10 +33,13 @@ void hf_iova_map_fini(struct hf_iova_map *map)
 		return;
 	}
 
-	for (uint64_t i = 0; i < TOP_COUNT; i++) {
-		if (map->top[i] != NULL) {
-			munmap(map->top[i], sizeof(struct hf_iova_leaf));
-		}
+	/* Not by way of the table: looking at all of it costs more pages than
+	 * were ever in use. */
+	while (map->leaves != NULL) {
+		struct hf_iova_leaf *leaf = map->leaves;
+
+		map->leaves = leaf->next;
+		munmap(leaf, sizeof(*leaf));
 	}
 	munmap((void *)map->top, TOP_BYTES);
 	map->top = NULL;
@@ -60,6 +64,8 @@ static int make_leaves(struct hf_iova_map *map, uint64_t first, uint64_t last)
 		if (leaf == NULL) {
 			return -ENOMEM;
 		}
+		leaf->next = map->leaves;
+		map->leaves = leaf;
 		/* Pairs with the acquire in hf_iova_find(). */
 		__atomic_store_n(&map->top[top], leaf, __ATOMIC_RELEASE);
 	}

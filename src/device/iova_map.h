@@ -20,10 +20,12 @@ enum {
 /* Entries hold the page's IOVA plus 1, so that fresh memory says "none". */
 struct hf_iova_leaf {
 	uint64_t entries[1u << HF_IOVA_LEAF_BITS];
+	struct hf_iova_leaf *next; /* of all there are */
 };
 
 struct hf_iova_map {
 	struct hf_iova_leaf **top; /* mmap'ed: untouched parts cost nothing */
+	struct hf_iova_leaf *leaves;
 };
 
 HF_MUST_CHECK int hf_iova_map_init(struct hf_iova_map *map);

@@ -276,6 +276,9 @@ int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 
 void hf_lifecycle_abandon(struct hf_driver *drv)
 {
+	pthread_mutex_lock(&drv->control);
+	hf_driver_cancel_jobs(drv, -ECANCELED, "the driver is left");
+	pthread_mutex_unlock(&drv->control);
 	leave_queues(drv);
 	destroy(drv);
 }
@@ -393,23 +396,30 @@ static void stop_and_end(struct hf_driver *drv)
 	pthread_mutex_unlock(&drv->control);
 }
 
-int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err)
+int hf_lifecycle_stop(struct hf_driver *drv, struct hf_error *err)
 {
-	struct hf_device *dev = drv->dev;
-
 	if (!hf_driver_is_over(drv)) {
 		stop_and_end(drv);
 	}
+	/* Of a driver that had failed: whoever asked since. */
+	pthread_mutex_lock(&drv->control);
+	hf_driver_cancel_jobs(drv, -ECANCELED, "the driver is closed");
+	pthread_mutex_unlock(&drv->control);
 	if (drv->unstoppable) {
 		/* Never freed: the device may write there. */
 		return hf_error_set(
 			err, -EIO,
 			"%s: the controller could not be stopped; the "
 			"memory that it may still touch is kept",
-			dev->id);
+			drv->dev->id);
 	}
+	return 0;
+}
+
+void hf_lifecycle_free(struct hf_driver *drv)
+{
+	struct hf_device *dev = drv->dev;
 
 	destroy(drv);
 	hf_device_release(dev, HF_RELEASE_RESET);
-	return 0;
 }

@@ -25,8 +25,12 @@ void hf_lifecycle_abandon(struct hf_driver *drv);
 /* As hf_driver_ready_wait(). */
 int hf_lifecycle_ready_wait(struct hf_driver *drv, struct hf_error *err);
 
-/* As hf_driver_close(); the runtime's threads are gone by now. */
-int hf_lifecycle_close(struct hf_driver *drv, struct hf_error *err);
+/* The first half of hf_driver_close(): stops the controller and ends what is
+ * under way; no thread of the runtime's runs. Not 0: it may still write to
+ * memory, and nothing may be freed, ever. */
+int hf_lifecycle_stop(struct hf_driver *drv, struct hf_error *err);
+/* The second half. */
+void hf_lifecycle_free(struct hf_driver *drv);
 
 /*
  * The controller was stopped, or could not be (@rc, @err): ends everything

@@ -17,9 +17,11 @@ static bool is_unattached(const struct hf_qpair *qp, uint32_t slot)
 	       qp->pending.entries[slot].done == NULL;
 }
 
+/* A predecessor's, and nobody's here. A queue that was made here has none. */
 static bool record_is_open(const struct hf_qpair *qp, uint32_t number)
 {
-	return qp->view.records[number].in_use == HF_RECORD_OPEN &&
+	return qp->records_attached != NULL &&
+	       qp->view.records[number].in_use == HF_RECORD_OPEN &&
 	       qp->records_attached[number] == 0;
 }
 
@@ -287,6 +289,7 @@ uint32_t hf_inflight_drop(struct hf_qpair *qp, hf_request_done *done, void *ctx)
 	hf_qpair_lock(qp);
 	for (uint32_t i = 0; i < qp->view.queue->record_count; i++) {
 		if (record_is_open(qp, i)) {
+			qp->records_attached[i] = 1;
 			hf_qpair_record_give(qp, (uint16_t)i);
 		}
 	}

@@ -183,6 +183,8 @@ static int check_records(const struct hf_qpair *qp, struct hf_error *err)
 		     record->issued_blocks > record->blocks)) {
 			return bad(qp, err, "record of a large I/O", i);
 		}
+		/* Whoever takes it from now on is of this process. */
+		qp->records_attached[i] = record->in_use != HF_RECORD_OPEN;
 	}
 	return 0;
 }

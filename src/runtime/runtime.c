@@ -122,6 +122,9 @@ void hf_runtime_pause(struct hf_driver *drv)
 {
 	struct hf_runtime *runtime = drv->runtime;
 
+	if (runtime == NULL) {
+		return;
+	}
 	for (uint32_t i = 0; i < drv->options.cpu_count; i++) {
 		hf_runtime_queue_pause(&runtime->queues[i]);
 	}

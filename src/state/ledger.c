@@ -206,3 +206,30 @@ struct hf_ledger_view hf_ledger_queue_view(const struct hf_ledger *ledger,
 	view.page_next = (void *)at;
 	return view;
 }
+
+int hf_ledger_check_counts(const struct hf_ledger *ledger, struct hf_error *err)
+{
+	const struct hf_ledger_header *header = ledger->header;
+
+	for (uint32_t i = 0; i < header->queues_max; i++) {
+		const struct hf_ledger_queue *queue =
+			hf_ledger_queue_view(ledger, i).queue;
+
+		if (queue->state != HF_QUEUE_FREE &&
+		    (queue->slot_count > header->slots_max ||
+		     queue->record_count > header->records_max ||
+		     queue->page_count > header->pages_max)) {
+			return hf_error_set(
+				err, -EINVAL,
+				"the ledger contradicts itself: "
+				"queue %u has %u slots of %u, %u "
+				"records of %u, %u pages of %u; "
+				"clear the device for a fresh "
+				"start",
+				i, queue->slot_count, header->slots_max,
+				queue->record_count, header->records_max,
+				queue->page_count, header->pages_max);
+		}
+	}
+	return 0;
+}

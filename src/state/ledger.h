@@ -216,3 +216,7 @@ void hf_ledger_close(struct hf_ledger *ledger);
 /* @index below queues_max. */
 struct hf_ledger_view hf_ledger_queue_view(const struct hf_ledger *ledger,
 					   uint32_t index);
+/* Does each queue say that it has no more slots, records and pages than there
+ * is room for? Whoever walks a queue of a predecessor's asks first. */
+HF_MUST_CHECK int hf_ledger_check_counts(const struct hf_ledger *ledger,
+					 struct hf_error *err);

@@ -311,8 +311,12 @@ int hf_saved_encode(const struct hf_ledger *ledger, uint8_t **bytes,
 	struct arena arena = {0};
 	Holdfast__Saved__Driver driver;
 
-	driver_of(&arena, ledger, &driver);
 	*bytes = NULL;
+	int rc = hf_ledger_check_counts(ledger, err);
+	if (rc != 0) {
+		return rc;
+	}
+	driver_of(&arena, ledger, &driver);
 	if (!arena.failed) {
 		*len_bytes = holdfast__saved__driver__get_packed_size(&driver);
 		*bytes = malloc(*len_bytes);

@@ -249,13 +249,17 @@ int hf_saved_verify(const uint8_t *bytes, size_t len_bytes,
 				    "possible",
 				    len_bytes, HF_SAVED_MAX_BYTES);
 	}
+	int rc = hf_ledger_check_counts(ledger, err);
+	if (rc != 0) {
+		return rc;
+	}
 	Holdfast__Saved__Driver *saved =
 		holdfast__saved__driver__unpack(NULL, len_bytes, bytes);
 	if (saved == NULL) {
 		return refuse(err, "it is cut short or damaged: it does not "
 				   "parse");
 	}
-	int rc = verify(saved, ledger, err);
+	rc = verify(saved, ledger, err);
 	holdfast__saved__driver__free_unpacked(saved, NULL);
 	return rc;
 }

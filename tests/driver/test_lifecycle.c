@@ -496,6 +496,49 @@ static void what_is_in_flight_ends_once_after_the_device_stopped(void **state)
 	assert_int_equal(rig_stats(rig).watch_writes, 0);
 }
 
+/* A read whose callback submits another one. */
+struct restless {
+	struct rig_io io;
+	struct rig_io next;
+	struct hf_queue *queue;
+	int submitted;
+};
+
+static void submit_again(struct hf_io *io, int result)
+{
+	struct rig_io *work = io->user;
+	struct restless *restless = hf_container_of(work, struct restless, io);
+	struct hf_io *next = &restless->next.io;
+
+	rig_prep(&restless->next, io->ns, HF_OP_READ, io->lba, io->blocks,
+		 io->buf);
+	restless->submitted = hf_submit(restless->queue, &next, 1);
+	rig_io_done(io, result);
+}
+
+static void a_callback_of_closing_that_submits_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct restless restless = {0};
+	struct hf_io *io = &restless.io.io;
+	uint8_t block[512];
+
+	rig_open(rig);
+	assert_int_equal(hf_queue_open(&restless.queue, rig->drv, 0, HF_EVENT,
+				       &rig->err),
+			 0);
+	rig_rule(rig, "io-read:hold");
+	rig_prep(&restless.io, rig->ns, HF_OP_READ, 0, 1, block);
+	io->done = submit_again;
+	assert_int_equal(hf_submit(restless.queue, &io, 1), 1);
+	rig_close(rig);
+
+	assert_int_equal(restless.io.calls, 1);
+	assert_int_equal(restless.io.result, -ECANCELED);
+	assert_int_equal(restless.submitted, -ENODEV);
+	assert_int_equal(restless.next.calls, 0);
+}
+
 static void what_waits_in_line_ends_with_the_driver(void **state)
 {
 	struct rig *rig = *state;
@@ -644,6 +687,7 @@ int main(int argc, char **argv)
 		rig_test(a_failing_port_fails_the_opening),
 		rig_test(options_out_of_range_are_refused_by_name),
 		rig_test(what_is_in_flight_ends_once_after_the_device_stopped),
+		rig_test(a_callback_of_closing_that_submits_is_refused),
 		rig_test(what_waits_in_line_ends_with_the_driver),
 		rig_test(a_queue_in_the_making_ends_with_the_driver),
 		rig_test(closing_before_it_is_ready_works),

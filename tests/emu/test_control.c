@@ -206,8 +206,9 @@ static void what_is_not_a_command_is_refused(void **state)
 		"{\"command\":\"temperature\"}",
 		"{\"command\":\"disconnect\"}",
 		"{\"command\":\"request-removal\"}",
-		"{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}}"
-		"}}}",
+		("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":1}}}}"
+		 "}"
+		 "}}}"),
 	};
 	struct fixture *f = *state;
 	struct hf_emu_namespace_info infos[4];

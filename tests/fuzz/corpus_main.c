@@ -2,7 +2,8 @@
 /*
  * Goal: what a fuzzer has found once is tried in every run of the tests.
  * Method: hand each file of a directory to the fuzzer's function, and every
- * beginning of each file, where there are not too many.
+ * beginning of each file, where there are not too many. A second argument says
+ * how many of these, for a fuzzer whose inputs take their time.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -32,7 +33,7 @@ static void try_bytes(const uint8_t *data, size_t len_bytes)
 	free(copy);
 }
 
-static int try_file(const char *directory, const char *name)
+static int try_file(const char *directory, const char *name, size_t beginnings)
 {
 	static uint8_t data[MAX_BYTES];
 	char path[4096];
@@ -49,7 +50,10 @@ static int try_file(const char *directory, const char *name)
 	fclose(file);
 	try_bytes(data, len_bytes);
 
-	size_t step = len_bytes / MAX_BEGINNINGS + 1;
+	if (beginnings == 0) {
+		return 0;
+	}
+	size_t step = len_bytes / beginnings + 1;
 
 	for (size_t part = 0; part < len_bytes; part += step) {
 		try_bytes(data, part);
@@ -59,11 +63,16 @@ static int try_file(const char *directory, const char *name)
 
 int main(int argc, char **argv)
 {
+	size_t beginnings = MAX_BEGINNINGS;
 	int tried = 0;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s CORPUS_DIRECTORY\n", argv[0]);
+	if (argc != 2 && argc != 3) {
+		fprintf(stderr, "usage: %s CORPUS_DIRECTORY [BEGINNINGS]\n",
+			argv[0]);
 		return 2;
+	}
+	if (argc == 3) {
+		beginnings = strtoul(argv[2], NULL, 10);
 	}
 	DIR *directory = opendir(argv[1]);
 
@@ -76,7 +85,7 @@ int main(int argc, char **argv)
 		if (entry->d_name[0] == '.') {
 			continue;
 		}
-		if (try_file(argv[1], entry->d_name) != 0) {
+		if (try_file(argv[1], entry->d_name, beginnings) != 0) {
 			return 1;
 		}
 		tried++;

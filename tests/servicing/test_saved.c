@@ -212,6 +212,23 @@ static int write_golden(const char *path)
 	return fclose(file);
 }
 
+/* A ledger may be damaged, too: nothing is walked beyond its room. */
+static void a_ledger_of_more_slots_than_it_has_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_error err = {.message = ""};
+	uint8_t *bytes;
+	size_t len;
+
+	hf_ledger_queue_view(&f->ledger, 1).queue->slot_count = UINT32_MAX;
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, &err),
+			 -EINVAL);
+	assert_non_null(strstr(err.message, "queue 1 has 4294967295 slots"));
+	assert_int_equal(hf_saved_encode(&f->ledger, &bytes, &len, &err),
+			 -EINVAL);
+	assert_null(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -229,6 +246,7 @@ int main(int argc, char **argv)
 		TEST(a_state_from_the_future_is_refused),
 		TEST(a_field_that_is_new_is_passed_over),
 		TEST(a_ledger_that_is_cut_short_is_refused),
+		TEST(a_ledger_of_more_slots_than_it_has_is_refused),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--write") == 0) {
