@@ -45,6 +45,7 @@ static const struct feature_rule rules[] = {
 	{NVME_FEAT_FID_WRITE_ATOMIC, CAN_SAVE | CAN_CHANGE, 0x00000001, 0},
 	{NVME_FEAT_FID_ASYNC_EVENT, CAN_CHANGE, 0x0000ffff, 0},
 	{NVME_FEAT_FID_TIMESTAMP, CAN_CHANGE, 0, 0},
+	{NVME_FEAT_FID_HOST_BEHAVIOR, CAN_CHANGE, 0x00000001, 0},
 	{NVME_FEAT_FID_HOST_ID, CAN_CHANGE, 0x00000001, 0},
 };
 
@@ -261,6 +262,37 @@ static uint16_t get_host_id(struct hf_emu_cmd *cmd)
 	return status;
 }
 
+/* Of its 512 bytes only ACRE is here. */
+static uint16_t set_behavior(struct hf_emu_cmd *cmd)
+{
+	struct nvme_feat_host_behavior data;
+	uint16_t status = hf_emu_cmd_map(cmd, sizeof(data), HF_EMU_FROM_HOST);
+
+	if (status != 0) {
+		return status;
+	}
+	hf_emu_cmd_from_host(cmd, 0, &data, sizeof(data));
+	if (data.acre > NVME_ENABLE_ACRE) {
+		return HF_STATUS_DNR(NVME_SC_INVALID_FIELD);
+	}
+	set_current(cmd->emu, NVME_FEAT_FID_HOST_BEHAVIOR, data.acre);
+	return 0;
+}
+
+static uint16_t get_behavior(struct hf_emu_cmd *cmd)
+{
+	struct nvme_feat_host_behavior data = {
+		.acre = (uint8_t)hf_emu_feature(cmd->emu,
+						NVME_FEAT_FID_HOST_BEHAVIOR),
+	};
+	uint16_t status = hf_emu_cmd_map(cmd, sizeof(data), HF_EMU_TO_HOST);
+
+	if (status == 0) {
+		hf_emu_cmd_to_host(cmd, 0, &data, sizeof(data));
+	}
+	return status;
+}
+
 static bool any_io_queue(const struct hf_emu *emu)
 {
 	for (uint32_t i = 1; i <= emu->options.max_cqs; i++) {
@@ -336,6 +368,8 @@ static uint16_t set_value(struct hf_emu_cmd *cmd,
 		return set_timestamp(cmd);
 	case NVME_FEAT_FID_HOST_ID:
 		return set_host_id(cmd);
+	case NVME_FEAT_FID_HOST_BEHAVIOR:
+		return set_behavior(cmd);
 	case NVME_FEAT_FID_NUM_QUEUES:
 		return set_num_queues(cmd);
 	case NVME_FEAT_FID_TEMP_THRESH:
@@ -401,6 +435,8 @@ static uint16_t get_current(struct hf_emu_cmd *cmd, uint8_t fid)
 		return get_timestamp(cmd);
 	case NVME_FEAT_FID_HOST_ID:
 		return get_host_id(cmd);
+	case NVME_FEAT_FID_HOST_BEHAVIOR:
+		return get_behavior(cmd);
 	case NVME_FEAT_FID_TEMP_THRESH:
 		if (select > 1 || sensor >= HF_EMU_SENSORS) {
 			return HF_STATUS_DNR(NVME_SC_INVALID_FIELD);

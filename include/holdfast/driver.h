@@ -52,6 +52,9 @@ enum hf_shadow_doorbells {
  * @admin_timeout_ms: deadline of admin commands, but for formatting
  * @shadow_doorbells: of enum hf_shadow_doorbells; a successor goes on with what
  *                    it finds
+ * @retries: a command whose status says that another try may succeed is sent
+ *           again at most so often, 0 to 100; 0 hands every error to the
+ *           caller. See "Retries" in holdfast(3).
  */
 struct hf_driver_options {
 	size_t size;
@@ -68,6 +71,7 @@ struct hf_driver_options {
 	uint32_t long_timeout_ms;
 	uint32_t admin_timeout_ms;
 	uint32_t shadow_doorbells;
+	uint32_t retries;
 };
 
 /**

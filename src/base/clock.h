@@ -17,6 +17,12 @@ static inline uint64_t hf_now_ns(void)
 	return (uint64_t)ts.tv_sec * HF_NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+/* For times that are compared soon: it wraps after seven weeks. */
+static inline uint32_t hf_now_ms(void)
+{
+	return (uint32_t)(hf_now_ns() / HF_NS_PER_MS);
+}
+
 /* A deadline is the time it falls due; UINT64_MAX never does. */
 static inline uint64_t hf_deadline_ms(uint64_t timeout_ms)
 {

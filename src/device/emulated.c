@@ -221,7 +221,8 @@ static int bad_option(struct hf_error *err, const char *at)
 		"emulated: '%.*s' is not understood: use a file's name, "
 		"size=BYTES, lba=512|4096, namespaces=1-256, "
 		"media=memory|null, queues=1-1023, entries=2-65536, mdts=0-15, "
-		"vectors=1-2048, noiob=BLOCKS, vwc=0|1, reservations=0|1 or "
+		"vectors=1-2048, noiob=BLOCKS, vwc=0|1, reservations=0|1, "
+		"crdt=N/N/N or "
 		"fault=RULE",
 		(int)strcspn(at, ","), at);
 }
@@ -261,6 +262,23 @@ static bool apply_number(struct request *request, const char *key,
 	return true;
 }
 
+/* "A/B/C": Command Retry Delay Times, in units of 100 ms. */
+static bool apply_delays(struct request *request, const char *text)
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		char *end;
+		unsigned long delay = strtoul(text, &end, 10);
+
+		if (end == text || delay > UINT16_MAX ||
+		    *end != (i < 2 ? '/' : '\0')) {
+			return false;
+		}
+		request->emu.crdt_100ms[i] = (uint16_t)delay;
+		text = end + 1;
+	}
+	return true;
+}
+
 static bool apply_option(struct request *request, const char *key,
 			 const char *value)
 {
@@ -271,6 +289,9 @@ static bool apply_option(struct request *request, const char *key,
 		request->ns.media = HF_EMU_MEDIA_FILE;
 		request->ns.path = request->path;
 		return true;
+	}
+	if (strcmp(key, "crdt") == 0) {
+		return apply_delays(request, value);
 	}
 	if (strcmp(key, "media") == 0 && strcmp(value, "memory") == 0) {
 		request->ns.media = HF_EMU_MEDIA_MEMORY;

@@ -9,6 +9,12 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "queue/retry.h"
+
+/* All tries of one command, where there is no deadline. */
+#define RETRY_LIMIT_MS 60000u
+/* A job whose command a reset took away begins it anew. */
+#define RESETS_MAX 8u
 
 int hf_admin_error(struct hf_driver *drv, uint16_t qid,
 		   const struct nvme_sqe *sqe, int result, struct hf_error *err)
@@ -63,14 +69,51 @@ static void step_done(void *ctx, const struct hf_completion *how)
 	job->command = HF_JOB_COMMAND_DONE;
 }
 
+/* The driver's own commands may be sent twice: they ask, or set what is the
+ * same then. True when the job is to wait for another try. */
+static bool try_again(struct hf_driver *drv, struct hf_job *job)
+{
+	uint32_t limit_ms = drv->options.admin_timeout_ms != 0
+				    ? drv->options.admin_timeout_ms
+				    : RETRY_LIMIT_MS;
+	int result = job->completion.result;
+
+	if (result <= 0 || job->tries >= drv->retry.max) {
+		return false;
+	}
+	enum hf_retry_kind kind =
+		hf_retry_kind_of((uint16_t)result, drv->retry.acre);
+	if (kind == HF_RETRY_NONE) {
+		return false;
+	}
+	uint64_t delay_ms = hf_retry_delay_ms(&drv->retry, kind,
+					      (uint16_t)result, job->tries);
+	if (delay_ms > limit_ms) {
+		return false;
+	}
+	job->tries++;
+	job->not_before_ns = hf_deadline_ms(delay_ms);
+	hf_qpair_lock(drv->admin);
+	drv->admin->trouble.retried[kind]++;
+	hf_qpair_unlock(drv->admin);
+	return true;
+}
+
 int hf_admin_step(struct hf_driver *drv, struct hf_job *job,
 		  const struct nvme_sqe *sqe, void *data, uint32_t len_bytes,
 		  bool to_device, struct hf_error *err)
 {
 	int rc;
 
+	if (job->command == HF_JOB_COMMAND_DONE && try_again(drv, job)) {
+		job->command = HF_JOB_COMMAND_NONE;
+	}
 	switch (job->command) {
 	case HF_JOB_COMMAND_NONE:
+		if (!hf_deadline_passed(job->not_before_ns)) {
+			job->wake_ns = job->not_before_ns;
+			return HF_STEP_WAIT;
+		}
 		job->iov.iov_base = data;
 		job->iov.iov_len = len_bytes;
 		const struct hf_data describe = {
@@ -94,7 +137,22 @@ int hf_admin_step(struct hf_driver *drv, struct hf_job *job,
 		break;
 	}
 	job->command = HF_JOB_COMMAND_NONE;
+	job->tries = 0;
 	return hf_admin_error(drv, 0, sqe, job->completion.result, err);
+}
+
+int hf_admin_step_through_resets(struct hf_driver *drv, struct hf_job *job,
+				 const struct nvme_sqe *sqe, void *data,
+				 uint32_t len_bytes, struct hf_error *err)
+{
+	int rc = hf_admin_step(drv, job, sqe, data, len_bytes, false, err);
+
+	if (rc != -ECONNRESET || job->resets >= RESETS_MAX) {
+		return rc;
+	}
+	/* Jobs in line go on when the controller is up again. */
+	job->resets++;
+	return hf_job_wait_register(job);
 }
 
 /* A command whose caller sleeps until it is done. */

@@ -21,6 +21,12 @@ int hf_admin_step(struct hf_driver *drv, struct hf_job *job,
 		  const struct nvme_sqe *sqe, void *data, uint32_t len_bytes,
 		  bool to_device, struct hf_error *err);
 
+/* The same for a command that reads: when a reset takes it away, it is sent
+ * again after the reset, a few times. */
+int hf_admin_step_through_resets(struct hf_driver *drv, struct hf_job *job,
+				 const struct nvme_sqe *sqe, void *data,
+				 uint32_t len_bytes, struct hf_error *err);
+
 /* Fills @err with what a command ended with; returns @result. */
 int hf_admin_error(struct hf_driver *drv, uint16_t qid,
 		   const struct nvme_sqe *sqe, int result,

@@ -251,7 +251,8 @@ static int step_read_log(struct hf_driver *drv, struct hf_job *job,
 		.cdw10 = htole32((bytes / 4 - 1) << 16 | event_log(dw0)),
 	};
 
-	int rc = hf_admin_step(drv, job, &sqe, drv->scratch, bytes, false, err);
+	int rc = hf_admin_step_through_resets(drv, job, &sqe, drv->scratch,
+					      bytes, err);
 	if (rc == HF_STEP_WAIT) {
 		return rc;
 	}

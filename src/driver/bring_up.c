@@ -15,6 +15,7 @@
 #include "driver/aer.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "driver/retry.h"
 #include "driver/scan.h"
 #include "driver/shadow.h"
 
@@ -228,7 +229,10 @@ static int create_admin(struct hf_driver *drv, struct hf_error *err)
 			HF_MIN(ADMIN_POOL_PAGES, drv->ledger.header->pages_max),
 		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
 		.tick = &drv->tick,
-		.hooks = {.lied = hf_driver_lied, .ctx = drv},
+		.retry = &drv->retry,
+		.hooks = {.lied = hf_driver_lied,
+			  .retry = hf_retry_wanted,
+			  .ctx = drv},
 	};
 	return hf_qpair_create(&drv->admin, &config, err);
 }
@@ -469,6 +473,7 @@ static const struct hf_job_step bring_up_steps[] = {
 	{"set the number of queues", step_queue_count},
 	{"configure asynchronous events", hf_aer_step_configure},
 	{"configure shadow doorbells", hf_shadow_step_configure},
+	{"configure command retries", hf_retry_step_enable},
 	{"create I/O queues", step_first_queue},
 	{"go live", step_ready},
 };

@@ -23,6 +23,7 @@
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
 #include "driver/restore.h"
+#include "driver/retry.h"
 
 /* Completions that one hf_driver_process() takes: a device that floods does
  * not keep it from the rest. */
@@ -73,6 +74,7 @@ void hf_driver_lied(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
 {
 	static const char *const words[HF_LIE_COUNT] = {
 		"no such command is under way",
+		"its command has ended before",
 		"its submission queue is another",
 		"its head pointer cannot be",
 	};
@@ -175,6 +177,8 @@ static void arm_timer(struct hf_driver *drv)
 		next = HF_MIN(next, HF_MIN(job->wake_ns, job->deadline_ns));
 	}
 
+	next = HF_MIN(next, drv->retry_due_ns);
+
 	const struct itimerspec spec = {
 		.it_value =
 			{
@@ -254,6 +258,7 @@ static void do_what_is_due(struct hf_driver *drv)
 	hf_deadline_sweep(drv);
 	if (!drv->saved) {
 		run_jobs(drv);
+		hf_retry_serve(drv);
 	}
 	hf_drain_check(drv);
 	if (hf_driver_is_over(drv)) {

@@ -61,6 +61,9 @@ struct hf_driver {
 	struct hf_ledger ledger;
 	struct hf_io_limits limits;
 	uint32_t tick; /* atomic; HF_TICK_MS each */
+	struct hf_retry_policy retry;
+	bool retries_wait;     /* atomic: a queue has commands to send again */
+	uint64_t retry_due_ns; /* when the next of them is due */
 
 	struct hf_qpair *admin;
 	struct hf_dma_block shadow; /* shadow doorbells; empty: none */

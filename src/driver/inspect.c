@@ -75,9 +75,10 @@ static struct json_object *inspect_lies(const struct hf_qpair *qp)
 {
 	struct json_object *lies = json_object_new_object();
 
-	put_u64(lies, "unknown_command", qp->lies[HF_LIE_UNKNOWN_COMMAND]);
-	put_u64(lies, "wrong_queue", qp->lies[HF_LIE_WRONG_QUEUE]);
-	put_u64(lies, "head", qp->lies[HF_LIE_HEAD]);
+	for (uint32_t i = 0; i < HF_LIE_COUNT; i++) {
+		put_u64(lies, hf_trouble_lie_name((enum hf_qpair_lie)i),
+			qp->trouble.lies[i]);
+	}
 	return lies;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver/ioqueues.h"
+#include "driver/retry.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -133,7 +134,10 @@ struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 		.doorbell_stride_bytes = drv->ctrl.stride_bytes,
 		.shadow = &drv->shadow,
 		.tick = &drv->tick,
-		.hooks = {.lied = hf_driver_lied, .ctx = drv},
+		.retry = &drv->retry,
+		.hooks = {.lied = hf_driver_lied,
+			  .retry = hf_retry_wanted,
+			  .ctx = drv},
 	};
 }
 

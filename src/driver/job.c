@@ -29,6 +29,8 @@ static void enter_step(struct hf_job *job, uint32_t step)
 	job->wake_ns = UINT64_MAX;
 	job->pause_ns = PAUSE_FIRST_NS;
 	job->command = HF_JOB_COMMAND_NONE;
+	job->tries = 0;
+	job->not_before_ns = 0;
 }
 
 bool hf_job_run(struct hf_driver *drv, struct hf_job *job)

@@ -47,6 +47,9 @@ struct hf_job {
 	uint64_t wake_ns;     /* run again then, if nothing else happens */
 	uint64_t pause_ns;    /* between two looks at a register */
 	enum hf_job_command_state command;
+	uint32_t tries;         /* so often the step's command was sent again */
+	uint64_t not_before_ns; /* the next try */
+	uint32_t resets; /* of the controller, that took a command away */
 	struct hf_completion completion;
 	struct iovec iov;
 	bool finished; /* atomic: who waits looks at it */

@@ -16,12 +16,14 @@
 #include "base/log.h"
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
+#include "driver/retry.h"
 
 /* Twice the largest block, 64 KiB, for one that is copied. */
 #define POOL_PAGES_MIN    32u
 #define CPU_COUNT_MAX     65535u
 #define LEDGER_RECORDS    64u
 #define QUEUE_ENTRIES_MAX 65536u
+#define RETRIES_MAX       100u
 
 void hf_driver_options_init(struct hf_driver_options *options)
 {
@@ -39,6 +41,7 @@ void hf_driver_options_init(struct hf_driver_options *options)
 		.io_timeout_ms = 30000,
 		.long_timeout_ms = 120000,
 		.admin_timeout_ms = 60000,
+		.retries = 5,
 	};
 	hf_device_options_init(&options->device);
 }
@@ -74,6 +77,10 @@ static int check_options(const struct hf_driver_options *options,
 	    options->queue_entries > QUEUE_ENTRIES_MAX) {
 		return bad_option(err, "queue_entries", options->queue_entries,
 				  2, QUEUE_ENTRIES_MAX);
+	}
+	if (options->retries > RETRIES_MAX) {
+		return bad_option(err, "retries", options->retries, 0,
+				  RETRIES_MAX);
 	}
 	if (options->pool_pages < POOL_PAGES_MIN ||
 	    options->pool_pages > HF_LEDGER_PAGES_MAX) {
@@ -235,6 +242,8 @@ int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;
 	drv->timer_fd = -1;
+	drv->tick = (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS);
+	hf_retry_init(drv);
 	hf_list_init(&drv->jobs);
 	hf_list_init(&drv->namespaces);
 	init_locks(drv);

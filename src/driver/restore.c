@@ -18,6 +18,7 @@
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "driver/retry.h"
 #include "driver/shadow.h"
 #include "state/saved.h"
 
@@ -274,6 +275,7 @@ static int look_at_all(struct hf_driver *drv, const uint8_t *bytes,
 							 : NULL,
 			   drv->options.pool_pages);
 	drv->limits.bounce = header->bounce != 0;
+	hf_retry_inherit(drv);
 	rc = hf_shadow_restore(drv, err);
 	if (rc == 0) {
 		rc = restore_admin(drv, err);

@@ -84,8 +84,8 @@ static int phase_identify(struct hf_driver *drv, struct hf_job *job,
 		.cdw10 = htole32(NVME_IDENTIFY_CNS_NS),
 	};
 
-	int rc = hf_admin_step(drv, job, &sqe, drv->scratch,
-			       NVME_IDENTIFY_DATA_SIZE, false, err);
+	int rc = hf_admin_step_through_resets(drv, job, &sqe, drv->scratch,
+					      NVME_IDENTIFY_DATA_SIZE, err);
 	if (rc == HF_STEP_WAIT) {
 		return rc;
 	}
@@ -124,8 +124,8 @@ static int phase_descriptors(struct hf_driver *drv, struct hf_job *job,
 	if (drv->scan.rc != 0 || drv->ctrl.vs < VERSION_1_3) {
 		return 0;
 	}
-	int rc = hf_admin_step(drv, job, &sqe, drv->scratch,
-			       NVME_IDENTIFY_DATA_SIZE, false, err);
+	int rc = hf_admin_step_through_resets(drv, job, &sqe, drv->scratch,
+					      NVME_IDENTIFY_DATA_SIZE, err);
 	if (rc == HF_STEP_WAIT) {
 		return rc;
 	}

@@ -82,6 +82,7 @@ HF_HOT_INLINE void put(struct hf_qpair *qp, struct hf_io *io, uint16_t number,
 	slot->op = (uint8_t)io->op;
 	slot->position = qp->sq.count;
 	entry->aborted = false;
+	entry->tries = 0;
 	entry->done = direct_done;
 	entry->ctx = io;
 	hf_pending_publish(&qp->pending, number);

@@ -32,8 +32,11 @@ struct hf_pending_entry {
 	uint32_t abort_tick; /* when it was asked to be aborted */
 	uint64_t iov_offset;
 	bool aborted;
+	uint8_t tries; /* so often it was sent again */
 	uint16_t next_free;
-	uint8_t unused[20];
+	uint32_t born_tick; /* sent again: when it was sent first */
+	uint32_t due_ms;    /* to be sent again: when; it wraps */
+	uint8_t unused[12];
 };
 static_assert(sizeof(struct hf_pending_entry) == 64, "a line each");
 
@@ -132,6 +135,37 @@ static inline bool hf_pending_complete(struct hf_pending *pending,
 	return true;
 }
 
+/* Another identifier for the same slot. All ones in every bit is FFFFh, which
+ * the Error Information log uses for "no command". */
+static inline void hf_pending_next_lap(struct hf_pending *pending,
+				       uint16_t slot)
+{
+	struct hf_ledger_slot *entry = &pending->slots[slot];
+
+	entry->lap = (uint16_t)((entry->lap + 1) & pending->lap_mask);
+	if (HF_UNLIKELY(slot == pending->number_mask) &&
+	    entry->lap == pending->lap_mask) {
+		entry->lap = 0;
+	}
+}
+
+/* A completion that hf_pending_complete() refused: is it of a command that has
+ * ended, or of an earlier one in its slot? */
+static inline bool hf_pending_was_there(const struct hf_pending *pending,
+					const struct hf_cqe *cqe)
+{
+	uint16_t number = hf_cqe_cid(cqe) & pending->number_mask;
+
+	if (number >= pending->count) {
+		return false;
+	}
+	uint32_t behind = ((uint32_t)pending->slots[number].lap -
+			   ((uint32_t)hf_cqe_cid(cqe) >> pending->lap_shift)) &
+			  pending->lap_mask;
+	return behind == 0 ? pending->slots[number].state != HF_SLOT_FREE
+			   : behind <= pending->lap_mask / 2u;
+}
+
 /* Gives a slot back, whose caller was told. */
 static inline void hf_pending_give(struct hf_pending *pending, uint16_t slot)
 {
@@ -140,16 +174,10 @@ static inline void hf_pending_give(struct hf_pending *pending, uint16_t slot)
 	/*
 	 * The lap moves on after the slot is free: a process that dies in
 	 * between leaves no command whose identifier is not its own. A
-	 * completion that comes twice finds a free slot, or another lap. All
-	 * ones in every bit is FFFFh, which the Error Information log uses for
-	 * "no command".
+	 * completion that comes twice finds a free slot, or another lap.
 	 */
 	__atomic_store_n(&entry->state, HF_SLOT_FREE, __ATOMIC_RELEASE);
-	entry->lap = (uint16_t)((entry->lap + 1) & pending->lap_mask);
-	if (HF_UNLIKELY(slot == pending->number_mask) &&
-	    entry->lap == pending->lap_mask) {
-		entry->lap = 0;
-	}
+	hf_pending_next_lap(pending, slot);
 	pending->entries[slot].next_free = pending->free_head;
 	pending->free_head = slot;
 	pending->in_use--;

@@ -7,6 +7,7 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/hint.h"
 #include "queue/qpair_internal.h"
 
@@ -63,6 +64,7 @@ static void fill_slot(struct hf_qpair *qp, uint16_t number,
 	slot->op = request->op;
 	slot->position = qp->sq.count;
 	entry->aborted = false;
+	entry->tries = 0;
 	entry->done = request->done;
 	entry->ctx = request->ctx;
 	entry->iov = request->data.iov;
@@ -258,6 +260,7 @@ struct harvest {
 	uint16_t slots[REAP_BATCH];
 	uint32_t count;
 	bool lied;
+	bool retries; /* something waits to be sent again */
 	enum hf_qpair_lie lie;
 	struct hf_cqe cqe; /* of the last lie */
 };
@@ -266,7 +269,7 @@ struct harvest {
 HF_HOT_INLINE void note_lie(struct hf_qpair *qp, struct harvest *harvest,
 			    enum hf_qpair_lie lie, const struct hf_cqe *cqe)
 {
-	qp->lies[lie]++;
+	hf_trouble_refused_add(&qp->trouble, lie, cqe);
 	harvest->lied = true;
 	harvest->lie = lie;
 	harvest->cqe = *cqe;
@@ -284,7 +287,15 @@ HF_HOT_INLINE void judge(struct hf_qpair *qp, struct harvest *harvest,
 	}
 	uint16_t slot;
 	if (HF_UNLIKELY(!hf_pending_complete(&qp->pending, cqe, &slot))) {
-		note_lie(qp, harvest, HF_LIE_UNKNOWN_COMMAND, cqe);
+		note_lie(qp, harvest,
+			 hf_pending_was_there(&qp->pending, cqe)
+				 ? HF_LIE_STALE_COMMAND
+				 : HF_LIE_UNKNOWN_COMMAND,
+			 cqe);
+		return;
+	}
+	if (HF_UNLIKELY(hf_cqe_status(cqe) != 0) && hf_qpair_failed(qp, slot)) {
+		harvest->retries = true;
 		return;
 	}
 	if (HF_UNLIKELY(qp->pending.entries[slot].done == NULL)) {
@@ -351,6 +362,7 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 	uint32_t taken = 0;
 
 	harvest.lied = false;
+	harvest.retries = false;
 	hf_qpair_lock(qp);
 	while (taken < budget && hf_qpair_reaps(qp)) {
 		uint32_t room = HF_MIN(budget - taken, REAP_BATCH);
@@ -391,8 +403,14 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 	}
 	hf_qpair_unlock(qp);
 
-	if (harvest.lied) {
+	if (HF_UNLIKELY(harvest.lied)) {
 		qp->hooks.lied(qp->hooks.ctx, qp, harvest.lie, &harvest.cqe);
+	}
+	/* Only now: the ring's head is recorded past the completion, so that a
+	 * successor does not meet it beside the command's next try. */
+	if (HF_UNLIKELY(harvest.retries) &&
+	    hf_qpair_retry(qp, hf_now_ms()) != UINT32_MAX) {
+		qp->hooks.retry(qp->hooks.ctx, qp);
 	}
 	return taken;
 }

@@ -13,7 +13,9 @@
 #include "queue/pending.h"
 #include "queue/pool.h"
 #include "queue/prp.h"
+#include "queue/retry.h"
 #include "queue/sq.h"
+#include "queue/trouble.h"
 #include "state/ledger.h"
 
 struct hf_qpair;
@@ -55,19 +57,14 @@ enum hf_qpair_state {
 	HF_QPAIR_DEAD,     /* takes nothing more */
 };
 
-/* How a device lied. */
-enum hf_qpair_lie {
-	HF_LIE_UNKNOWN_COMMAND, /* no such command is under way */
-	HF_LIE_WRONG_QUEUE,     /* SQ identifier of another queue */
-	HF_LIE_HEAD,            /* SQ head where it cannot be */
-	HF_LIE_COUNT,
-};
-
 /* What happened on a queue pair that its owner acts on. */
 struct hf_qpair_hooks {
 	/* The device lied. Without a lock, from the thread that reaps. */
 	void (*lied)(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
 		     const struct hf_cqe *cqe);
+	/* Commands wait to be sent again: hf_qpair_retry() is to be called
+	 * soon. Without a lock, from the thread that reaps. */
+	void (*retry)(void *ctx, struct hf_qpair *qp);
 	void *ctx;
 };
 
@@ -97,7 +94,10 @@ struct hf_qpair {
 	uint64_t doorbells;
 	uint64_t bounced;
 	uint64_t waited;
-	uint64_t lies[HF_LIE_COUNT];
+	const struct hf_retry_policy *retry; /* NULL: nothing is sent again */
+	uint16_t retry_first; /* waits to be sent again, oldest first */
+	uint16_t retry_last;
+	struct hf_trouble trouble;
 	int eventfd;    /* of the vector; never read */
 	uint32_t index; /* in the ledger */
 	uint32_t cpu;
@@ -118,6 +118,7 @@ struct hf_qpair_config {
 	uint32_t doorbell_stride_bytes;
 	const struct hf_dma_block *shadow; /* of the doorbells; may be empty */
 	const uint32_t *tick;
+	const struct hf_retry_policy *retry; /* NULL: nothing is sent again */
 	struct hf_qpair_hooks hooks;
 };
 
@@ -231,6 +232,20 @@ void hf_qpair_record_give(struct hf_qpair *qp, uint16_t record);
  * Return: completions taken.
  */
 uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget);
+
+/**
+ * hf_qpair_retry() - send again what has waited long enough
+ * @qp: queue pair, not locked
+ * @now_ms: the clock, in milliseconds; it wraps
+ *
+ * Context: control path or data path; never blocks.
+ * Return: milliseconds until the next one is due; UINT32_MAX when none is, or
+ * when the queue pair does not issue now.
+ */
+uint32_t hf_qpair_retry(struct hf_qpair *qp, uint32_t now_ms);
+
+/* Does anything wait to be sent again? */
+bool hf_qpair_retries_wait(struct hf_qpair *qp);
 
 /* Is there a completion to take? */
 bool hf_qpair_ready(struct hf_qpair *qp);

@@ -13,8 +13,13 @@ static bool take_over(struct hf_qpair *qp, uint32_t number, bool keep)
 	struct hf_ledger_slot *slot = &qp->pending.slots[number];
 	struct hf_pending_entry *entry = &qp->pending.entries[number];
 
-	if (slot->state != HF_SLOT_TAKEN ||
-	    (keep && (slot->flags & HF_SLOT_REPEATABLE) != 0)) {
+	/* What waits to be sent again is not in the controller's hands. */
+	bool ends = slot->state == HF_SLOT_RETRY
+			    ? !keep
+			    : slot->state == HF_SLOT_TAKEN &&
+				      !(keep && (slot->flags &
+						 HF_SLOT_REPEATABLE) != 0);
+	if (!ends) {
 		return false;
 	}
 	/* What nobody has attached to waits for that with this status. */
@@ -35,6 +40,9 @@ uint32_t hf_qpair_mark_ended(struct hf_qpair *qp, int result,
 	hf_qpair_lock(qp);
 	assert(!hf_qpair_reaps(qp));
 	qp->end_result = result;
+	if (!keep_repeatable) {
+		qp->retry_first = HF_LEDGER_NONE;
+	}
 	for (uint32_t i = qp->pending.count; i-- > 0;) {
 		ended += take_over(qp, i, keep_repeatable) ? 1 : 0;
 	}

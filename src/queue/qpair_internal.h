@@ -38,5 +38,11 @@ static inline bool hf_qpair_reaps(const struct hf_qpair *qp)
 /* Calls back. Not under the lock: the slot is this thread's until it is given
  * back. */
 void hf_qpair_deliver(struct hf_qpair *qp, uint16_t number, int result);
+/* Notes a command that ended with an error; true when it is to be sent again,
+ * and waits for that. Locked. */
+bool hf_qpair_failed(struct hf_qpair *qp, uint16_t number);
+/* Has those wait on that a predecessor had waiting; they are due. */
+void hf_qpair_retry_inherit(struct hf_qpair *qp, uint32_t now_ms);
+
 /* Gives a slot and its pages back. Locked. */
 void hf_qpair_release(struct hf_qpair *qp, uint16_t number);

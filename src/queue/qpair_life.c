@@ -156,6 +156,7 @@ struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config)
 	qp->dev = config->dev;
 	qp->map = &config->dev->dma.map;
 	qp->tick = config->tick;
+	qp->retry = config->retry;
 	qp->hooks = config->hooks;
 	qp->eventfd = config->eventfd;
 	qp->index = config->index;
@@ -165,6 +166,8 @@ struct hf_qpair *hf_qpair_alloc(const struct hf_qpair_config *config)
 	qp->state = HF_QPAIR_LIVE;
 	qp->claimed = HF_LEDGER_NONE;
 	qp->ended = HF_LEDGER_NONE;
+	qp->retry_first = HF_LEDGER_NONE;
+	qp->retry_last = HF_LEDGER_NONE;
 	qp->view = hf_ledger_queue_view(config->ledger, config->index);
 	hf_list_init(&qp->waiting);
 	return qp;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "queue/qpair_internal.h"
 
@@ -150,13 +151,15 @@ static int check_slot(struct hf_qpair *qp, uint16_t number, uint8_t *owned,
 {
 	const struct hf_ledger_slot *slot = &qp->pending.slots[number];
 
-	if (slot->state > HF_SLOT_DONE) {
+	if (slot->state > HF_SLOT_RETRY) {
 		return bad(qp, err, "state of a command", slot->state);
 	}
 	if (slot->kind < HF_SLOT_IO || slot->kind > HF_SLOT_FILLER) {
 		return bad(qp, err, "kind of a command", slot->kind);
 	}
-	if (le16toh(slot->sqe.cid) != hf_pending_cid(&qp->pending, number)) {
+	/* One that is sent again is given another, perhaps at that moment. */
+	if (slot->state != HF_SLOT_RETRY &&
+	    le16toh(slot->sqe.cid) != hf_pending_cid(&qp->pending, number)) {
 		return bad(qp, err, "command identifier",
 			   le16toh(slot->sqe.cid));
 	}
@@ -202,6 +205,15 @@ static void free_page(struct hf_qpair *qp, uint32_t page)
 	qp->pool.free_count++;
 }
 
+/* Not in the controller's hands: beyond the recorded tail (the counter wraps:
+ * the difference is what counts), or to be sent again. */
+static bool is_unsent(const struct hf_ledger_slot *slot, uint32_t recorded)
+{
+	return slot->state == HF_SLOT_RETRY ||
+	       (slot->state == HF_SLOT_TAKEN &&
+		(int32_t)(slot->position - recorded) >= 0);
+}
+
 static int adopt_slots(struct hf_qpair *qp,
 		       struct hf_qpair_inherited *inherited, uint8_t *owned,
 		       struct hf_error *err)
@@ -228,9 +240,7 @@ static int adopt_slots(struct hf_qpair *qp,
 			qp->record_parts[slot->record]++;
 		}
 		inherited->under_way++;
-		/* The counter wraps: the difference is what counts. */
-		if (slot->state == HF_SLOT_TAKEN &&
-		    (int32_t)(slot->position - recorded) >= 0) {
+		if (is_unsent(slot, recorded)) {
 			inherited->never_sent++;
 		}
 	}
@@ -302,6 +312,8 @@ int hf_qpair_restore(struct hf_qpair **out,
 	qp->sq_doubtful = queue->sq_recorded != queue->sq_rung;
 	qp->cq_doubtful = queue->cq_head != queue->cq_rung;
 	inherited->doubtful = qp->sq_doubtful || qp->cq_doubtful;
+	/* What waited in the predecessor has waited long enough. */
+	hf_qpair_retry_inherit(qp, hf_now_ms());
 	*out = qp;
 	return 0;
 }
@@ -314,19 +326,24 @@ static void take_posted(struct hf_qpair *qp, const struct hf_cqe *cqe)
 	uint16_t number;
 
 	if (hf_cqe_sq_id(cqe) != qp->qid) {
-		qp->lies[HF_LIE_WRONG_QUEUE]++;
+		hf_trouble_refused_add(&qp->trouble, HF_LIE_WRONG_QUEUE, cqe);
 		return;
 	}
 	if (hf_pending_complete(&qp->pending, cqe, &number)) {
 		if (!hf_sq_update_head(&qp->sq, hf_cqe_sq_head(cqe))) {
-			qp->lies[HF_LIE_HEAD]++;
+			hf_trouble_refused_add(&qp->trouble, HF_LIE_HEAD, cqe);
+		}
+		if (hf_cqe_status(cqe) != 0) {
+			(void)hf_qpair_failed(qp, number);
 		}
 		return;
 	}
 	if (number >= qp->pending.count ||
-	    qp->pending.slots[number].state != HF_SLOT_DONE ||
+	    (qp->pending.slots[number].state != HF_SLOT_DONE &&
+	     qp->pending.slots[number].state != HF_SLOT_RETRY) ||
 	    hf_cqe_cid(cqe) != hf_pending_cid(&qp->pending, number)) {
-		qp->lies[HF_LIE_UNKNOWN_COMMAND]++;
+		hf_trouble_refused_add(&qp->trouble, HF_LIE_UNKNOWN_COMMAND,
+				       cqe);
 	}
 }
 
@@ -371,8 +388,7 @@ static void send_again(struct hf_qpair *qp)
 	for (uint32_t i = 0; unsent != NULL && i < qp->pending.count; i++) {
 		struct hf_ledger_slot *slot = &qp->pending.slots[i];
 
-		if (slot->state == HF_SLOT_TAKEN &&
-		    (int32_t)(slot->position - recorded) >= 0) {
+		if (slot->state == HF_SLOT_TAKEN && is_unsent(slot, recorded)) {
 			unsent[count] = slot;
 			count++;
 		}
@@ -420,6 +436,9 @@ void hf_qpair_resume_service(struct hf_qpair *qp)
 	qp->state = HF_QPAIR_LIVE;
 	hf_qpair_resume(qp);
 	hf_qpair_unlock(qp);
+	if (hf_qpair_retry(qp, hf_now_ms()) != UINT32_MAX) {
+		qp->hooks.retry(qp->hooks.ctx, qp);
+	}
 }
 
 /*

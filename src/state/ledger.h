@@ -24,12 +24,15 @@ enum {
  * A slot is the driver's own entry for a command, not a copy of one. The
  * stores of its life, in order: the fields; TAKEN; the ring entry; the
  * queue's sq_recorded; the doorbell; sq_rung; the completion's fields; DONE;
- * the queue's cq_head; the caller's callback; FREE.
+ * the queue's cq_head; the caller's callback; FREE. From DONE a slot may go
+ * to RETRY, and, once its fields are those of the next try, to TAKEN again.
  */
 enum hf_slot_state {
 	HF_SLOT_FREE = 0,
 	HF_SLOT_TAKEN = 1, /* sent, once sq_recorded counts it */
 	HF_SLOT_DONE = 2,  /* completed, the caller not told for certain */
+	HF_SLOT_RETRY = 3, /* completed with an error, to be sent again: the
+			    * controller does not have it */
 };
 
 enum hf_slot_kind {

@@ -265,6 +265,7 @@ static void a_retry_delay_reaches_the_caller(void **state)
 	struct rig *rig = *state;
 	uint8_t block[512];
 
+	rig->options.retries = 0;
 	open_manual(rig);
 	rig_rule(rig, "io-read,count=1:status=generic/82h+crd=2");
 

@@ -142,7 +142,7 @@ static void memory_of_a_queue_that_cannot_be_deleted_is_kept(void **state)
 
 	open_cpus(rig, 4, 4);
 	rig_rule(rig, "admin-create-iosq,count=1:status=specific/102h");
-	rig_rule(rig, "admin-delete-iocq,count=1:status=generic/6h");
+	rig_rule(rig, "admin-delete-iocq,count=1:status=generic/6h+dnr");
 	use_cpu(rig, 1);
 	assert_non_null(rig->drv->io[1]);
 	assert_true(rig_logged(rig, "its memory is kept"));

@@ -141,7 +141,7 @@ static void a_controller_that_refuses_them_works_without(void **state)
 
 	rig->emu_options.serve = HF_EMU_MANUAL;
 	rig_make(rig);
-	uint32_t rule = rig_rule(rig, "admin-dbbuf:status=06h");
+	uint32_t rule = rig_rule(rig, "admin-dbbuf:status=generic/6h+dnr");
 	begin(&run, rig, HF_SHADOW_DOORBELLS_ON);
 	assert_int_equal(rig_hits(rig, rule), 1);
 	assert_true(rig_logged(rig, "doorbells stay registers"));

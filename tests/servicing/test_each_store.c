@@ -542,7 +542,7 @@ static const char *judge_queue(const struct heir *heir)
 		return "an admin command";
 	}
 	for (uint32_t i = 0; i < HF_LIE_COUNT; i++) {
-		if (qp->lies[i] != 0) {
+		if (qp->trouble.lies[i] != 0) {
 			return "a completion that was not believed";
 		}
 	}

@@ -56,8 +56,9 @@ struct args_cpus {
 };
 
 /* Groups of options that many verbs share. */
-#define VERB_OUTPUT    (1u << 0) /* --output */
-#define VERB_DRIVER    (1u << 1) /* --verbose, --bounce: opens a controller */
+#define VERB_OUTPUT (1u << 0) /* --output */
+#define VERB_DRIVER                                                            \
+	(1u << 1) /* --verbose, --bounce, --retries: opens a controller */
 #define VERB_NAMESPACE (1u << 2) /* --namespace */
 #define VERB_HIDDEN    (1u << 3) /* left out of lists */
 
@@ -71,6 +72,7 @@ struct args_shared {
 	bool verbose;
 	bool bounce;
 	uint64_t nsid; /* 0 when not given */
+	uint64_t retries;
 };
 
 #define ARGS_OPTIONS_MAX  56

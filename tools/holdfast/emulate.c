@@ -29,6 +29,7 @@ struct emulate_options {
 	const char *fault;
 	const char *control;
 	const char *serial;
+	const char *retry_delays;
 	uint64_t queues;
 	uint64_t entries;
 	uint64_t vectors;
@@ -106,6 +107,11 @@ static const struct args_option emulate_options[] = {
 	 .value = "TEXT",
 	 .help = "serial number, at most 20 characters",
 	 .offset = AT(serial)},
+	{.name = "retry-delays",
+	 .kind = ARGS_TEXT,
+	 .value = "N/N/N",
+	 .help = "Command Retry Delay Times 1 to 3, in units of 100 ms",
+	 .offset = AT(retry_delays)},
 	{.name = "queues",
 	 .kind = ARGS_NUMBER,
 	 .value = "N",
@@ -234,6 +240,22 @@ static void raise_limits(void)
 /* -------------------------------------------------------------- the controller
  */
 
+static bool parse_delays(const char *text, uint16_t delays[3])
+{
+	for (uint32_t i = 0; i < 3; i++) {
+		char *end;
+		unsigned long delay = strtoul(text, &end, 10);
+
+		if (end == text || delay > UINT16_MAX ||
+		    *end != (i < 2 ? '/' : '\0')) {
+			return false;
+		}
+		delays[i] = (uint16_t)delay;
+		text = end + 1;
+	}
+	return true;
+}
+
 static int create_controller(struct args *args,
 			     const struct emulate_options *opt,
 			     const struct hf_log *log, struct hf_emu **emu)
@@ -246,6 +268,13 @@ static int create_controller(struct args *args,
 	options.log = log;
 	if (opt->serial) {
 		options.serial = opt->serial;
+	}
+	if (opt->retry_delays &&
+	    !parse_delays(opt->retry_delays, options.crdt_100ms)) {
+		return cli_usage(args,
+				 "'%s' are no retry delays: three numbers with "
+				 "slashes between them are",
+				 opt->retry_delays);
 	}
 	if (args_given(args, "queues")) {
 		options.max_sqs = (uint16_t)opt->queues;
