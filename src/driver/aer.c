@@ -39,7 +39,8 @@ int hf_aer_step_configure(struct hf_driver *drv, struct hf_job *job,
 		return rc;
 	}
 	if (rc != 0) {
-		hf_log_warning(&drv->log,
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_FEATURE],
+			       HF_LOG_WARNING,
 			       "%s: asynchronous events are as the "
 			       "controller has them by default: %s",
 			       drv->dev->id, job->error.message);
@@ -61,7 +62,8 @@ static void aer_done(void *ctx, const struct hf_completion *how)
 		if (how->result > 0) {
 			char text[160];
 
-			hf_log_warning(&drv->log,
+			hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_EVENT],
+				       HF_LOG_WARNING,
 				       "%s: an Asynchronous Event Request "
 				       "failed: %s",
 				       drv->dev->id,
@@ -214,8 +216,8 @@ static void tell(struct hf_driver *drv, uint32_t dw0)
 		 "%s (type %u, information %02xh, log page %02xh)",
 		 event_words(dw0), event.async_type, event.async_info,
 		 event.log_page);
-	hf_log_info(&drv->log, "%s: asynchronous event: %s", drv->dev->id,
-		    event.text);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_EVENT], HF_LOG_INFO,
+		       "%s: asynchronous event: %s", drv->dev->id, event.text);
 	hf_event_ring_put(&drv->events, &event);
 }
 
@@ -257,7 +259,8 @@ static int step_read_log(struct hf_driver *drv, struct hf_job *job,
 		return rc;
 	}
 	if (rc != 0) {
-		hf_log_warning(&drv->log,
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_EVENT],
+			       HF_LOG_WARNING,
 			       "%s: the log page of an asynchronous "
 			       "event could not be read: %s",
 			       drv->dev->id, job->error.message);

@@ -136,7 +136,8 @@ static int stop_by_force(struct hf_driver *drv, struct hf_error *err)
 {
 	if (drv->dev->ops->reset != NULL &&
 	    drv->dev->ops->reset(drv->dev, err) == 0) {
-		hf_log_warning(&drv->log,
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_RESET],
+			       HF_LOG_WARNING,
 			       "%s: did not stop by CC.EN; the "
 			       "function was reset",
 			       drv->dev->id);
@@ -366,7 +367,8 @@ static int grant_queues(struct hf_driver *drv, uint32_t asked, uint32_t dw0,
 	uint32_t granted = HF_MIN(sqs, cqs);
 
 	if (granted < asked) {
-		hf_log_warning(&drv->log,
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_FEATURE],
+			       HF_LOG_WARNING,
 			       "%s: the controller grants %u submission and "
 			       "%u completion queues of the %u asked for",
 			       drv->dev->id, sqs, cqs, asked);
@@ -397,10 +399,11 @@ static int step_queue_count(struct hf_driver *drv, struct hf_job *job,
 				    drv->dev->id);
 	}
 	if (vectors < asked) {
-		hf_log_info(&drv->log,
-			    "%s: %u interrupts bound the number of "
-			    "queues, %u were wanted",
-			    drv->dev->id, vectors, asked);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_FEATURE],
+			       HF_LOG_INFO,
+			       "%s: %u interrupts bound the number of "
+			       "queues, %u were wanted",
+			       drv->dev->id, vectors, asked);
 		asked = vectors;
 	}
 	const struct nvme_sqe sqe = {
@@ -480,6 +483,34 @@ static const struct hf_job_step bring_up_steps[] = {
 
 static const struct hf_job_kind bring_up_kind;
 
+static struct hf_reset_note *last_reset(struct hf_driver *drv)
+{
+	/* A successor may have found one under way. */
+	return drv->resets == 0
+		       ? NULL
+		       : &drv->reset_notes[(drv->resets - 1) % HF_RESET_NOTES];
+}
+
+static void note_reset(struct hf_driver *drv, const char *why)
+{
+	struct hf_reset_note *note =
+		&drv->reset_notes[drv->resets % HF_RESET_NOTES];
+
+	*note = (struct hf_reset_note){.began_ns = hf_now_ns()};
+	strncpy(note->why, why, sizeof(note->why) - 1);
+}
+
+static void note_reset_over(struct hf_driver *drv, int result)
+{
+	struct hf_reset_note *note = last_reset(drv);
+
+	if (note != NULL && !note->over) {
+		note->over = true;
+		note->ended_ns = hf_now_ns();
+		note->result = result;
+	}
+}
+
 static void begin_again(struct hf_driver *drv)
 {
 	hf_driver_fence(drv, HF_QPAIR_FENCED);
@@ -488,6 +519,9 @@ static void begin_again(struct hf_driver *drv)
 	__atomic_store_n(&drv->ledger.header->resetting, 1, __ATOMIC_RELEASE);
 	hf_job_init(&drv->bring_up, &bring_up_kind);
 	drv->bring_up.number = drv->recoveries;
+	if (last_reset(drv) != NULL) {
+		last_reset(drv)->tries++;
+	}
 	drv->recoveries++;
 	drv->bringing_up = true;
 }
@@ -501,13 +535,15 @@ static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 		hf_driver_set_state(drv, HF_DRIVER_READY);
 		drv->recovered_ns = hf_now_ns();
 		drv->recoveries = 0;
+		note_reset_over(drv, 0);
 		if (again) {
 			const struct hf_event event = {
 				.kind = HF_EVENT_CONTROLLER_RESET,
 				.text = "the controller was reset and is back",
 			};
 
-			hf_log_warning(&drv->log, "%s: %s", drv->dev->id,
+			hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_BACK],
+				       HF_LOG_WARNING, "%s: %s", drv->dev->id,
 				       event.text);
 			hf_event_ring_put(&drv->events, &event);
 		}
@@ -515,10 +551,13 @@ static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 	}
 	if (drv->state == HF_DRIVER_RECOVERING && job->result != -ENODEV &&
 	    job->step >= STEP_STOPPED && drv->recoveries < RECOVERIES_MAX) {
-		hf_log_error(&drv->log, "%s; trying again", job->error.message);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_RESET],
+			       HF_LOG_ERROR, "%s; trying again",
+			       job->error.message);
 		begin_again(drv);
 		return;
 	}
+	note_reset_over(drv, job->result);
 	hf_driver_fail(drv, &job->error);
 }
 
@@ -553,8 +592,9 @@ void hf_bring_up_again(struct hf_driver *drv, const char *why)
 		return;
 	}
 	drv->flaps++;
-	hf_log_error(&drv->log, "%s: resetting the controller: %s",
-		     drv->dev->id, why);
+	note_reset(drv, why);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_RESET], HF_LOG_ERROR,
+		       "%s: resetting the controller: %s", drv->dev->id, why);
 	drv->resets++;
 	hf_driver_set_state(drv, HF_DRIVER_RECOVERING);
 	begin_again(drv);

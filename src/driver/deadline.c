@@ -106,8 +106,15 @@ static void abort_done(void *ctx, const struct hf_completion *how)
 {
 	struct hf_driver *drv = ctx;
 
-	/* Whether it was aborted shows in whether it ends. */
-	(void)how;
+	/* Whether it was aborted shows in whether it ends; bit 0 is what the
+	 * controller says of that. */
+	if (how->result != 0) {
+		drv->aborts_failed++;
+	} else if ((how->dw0 & 1) != 0) {
+		drv->aborts_not_done++;
+	} else {
+		drv->aborts_done++;
+	}
 	drv->abort_outstanding = false;
 }
 
@@ -136,11 +143,23 @@ static void ask_to_abort(struct hf_driver *drv, struct hf_qpair *qp,
 		entry->abort_tick = drv->tick;
 	}
 	hf_qpair_unlock(qp);
-	hf_log_warning(&drv->log,
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_ABORT], HF_LOG_WARNING,
 		       "%s: queue %u: command %02xh (%04xh) has taken %u ms: "
 		       "aborting it",
 		       drv->dev->id, qp->qid, overdue->opcode, overdue->cid,
 		       overdue->age_ticks * HF_TICK_MS);
+}
+
+/* The completion is there: nobody was told, or nobody looks. */
+static void lost_interrupt(struct hf_driver *drv, struct hf_qpair *qp)
+{
+	drv->lost_interrupts++;
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_INTERRUPT],
+		       HF_LOG_WARNING,
+		       "%s: queue %u: a completion lay there without an "
+		       "interrupt",
+		       drv->dev->id, qp->qid);
+	hf_qpair_wake(qp);
 }
 
 /* True when the controller has to be reset. */
@@ -148,15 +167,7 @@ static bool act(struct hf_driver *drv, struct hf_qpair *qp,
 		const struct overdue *overdue)
 {
 	if (hf_qpair_ready(qp)) {
-		/* It is there: nobody was told, or nobody looks. */
-		drv->lost_interrupts++;
-		if (drv->lost_interrupts == 1) {
-			hf_log_warning(&drv->log,
-				       "%s: queue %u: a completion lay there "
-				       "without an interrupt",
-				       drv->dev->id, qp->qid);
-		}
-		hf_qpair_wake(qp);
+		lost_interrupt(drv, qp);
 		return false;
 	}
 	if (qp->qid == 0) {
@@ -224,13 +235,20 @@ void hf_deadline_sweep(struct hf_driver *drv)
 		if (qp == NULL) {
 			continue;
 		}
-		oldest = HF_MAX(oldest, look(drv, qp, &overdue));
+		uint32_t age = look(drv, qp, &overdue);
+		oldest = HF_MAX(oldest, age);
+		if (!overdue.found && age >= SWEEP_TICKS &&
+		    !hf_issuer_is_polled(&drv->issuers.each[qp->cpu]) &&
+		    hf_qpair_ready(qp)) {
+			lost_interrupt(drv, qp);
+		}
 		if (overdue.found && act(drv, qp, &overdue)) {
 			reset_for(drv, qp, &overdue);
 			return;
 		}
 	}
-	if (!drv->bringing_up && oldest > LOOK_TICKS) {
+	/* Also one that was asked for: nothing else tells when it goes. */
+	if (!drv->bringing_up && (oldest > LOOK_TICKS || drv->removal_told)) {
 		(void)controller_is_well(drv);
 	}
 }

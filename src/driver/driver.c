@@ -80,15 +80,13 @@ void hf_driver_lied(void *ctx, struct hf_qpair *qp, enum hf_qpair_lie lie,
 	};
 	struct hf_driver *drv = ctx;
 
-	/* One line, and then the counters of inspect. */
-	if (__atomic_fetch_add(&drv->lies, 1, __ATOMIC_RELAXED) == 0) {
-		hf_log_error(&drv->log,
-			     "%s: queue %u: a completion was refused: %s "
-			     "(command %04xh, queue %u, head %u, status %03xh)",
-			     drv->dev->id, qp->qid, words[lie], hf_cqe_cid(cqe),
-			     hf_cqe_sq_id(cqe), hf_cqe_sq_head(cqe),
-			     hf_cqe_status(cqe));
-	}
+	__atomic_fetch_add(&drv->lies, 1, __ATOMIC_RELAXED);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_REFUSED], HF_LOG_ERROR,
+		       "%s: queue %u: a completion was refused: %s "
+		       "(command %04xh, queue %u, head %u, status %03xh)",
+		       drv->dev->id, qp->qid, words[lie], hf_cqe_cid(cqe),
+		       hf_cqe_sq_id(cqe), hf_cqe_sq_head(cqe),
+		       hf_cqe_status(cqe));
 	__atomic_store_n(&drv->suspect, true, __ATOMIC_RELEASE);
 	hf_driver_kick(drv);
 }

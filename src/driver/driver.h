@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "driver/ctrl.h"
 #include "driver/events.h"
 #include "driver/job.h"
@@ -26,6 +27,31 @@ enum hf_driver_state {
 enum {
 	HF_AER_MAX = 4,    /* Asynchronous Event Requests kept outstanding */
 	HF_SWEEP_MS = 500, /* how often it moves */
+	HF_RESET_NOTES = 8,
+};
+
+/* A reset of the controller, for inspect. */
+struct hf_reset_note {
+	uint64_t began_ns;
+	uint64_t ended_ns;
+	uint32_t tries;
+	int result;
+	bool over;
+	char why[128];
+};
+
+/* Lines that a device can cause, each kind bounded by itself. */
+enum hf_quiet {
+	HF_QUIET_REFUSED,
+	HF_QUIET_ABORT,
+	HF_QUIET_INTERRUPT,
+	HF_QUIET_RESET,
+	HF_QUIET_BACK,
+	HF_QUIET_EVENT,
+	HF_QUIET_NAMESPACE,
+	HF_QUIET_QUEUE,
+	HF_QUIET_FEATURE,
+	HF_QUIET_KINDS,
 };
 
 /* An asynchronous event that came, and what is left to do about it. */
@@ -89,7 +115,12 @@ struct hf_driver {
 	uint32_t changed_count;
 	struct hf_scan scan; /* of the namespace that a job identifies */
 	uint32_t resets;
+	struct hf_reset_note reset_notes[HF_RESET_NOTES]; /* the last of them */
 	uint32_t aborts;
+	uint32_t aborts_done;     /* the controller says that it did */
+	uint32_t aborts_not_done; /* that it could not */
+	uint32_t aborts_failed;   /* that this failed */
+	struct hf_log_limit quiet[HF_QUIET_KINDS];
 	uint64_t lost_interrupts; /* completions found without one */
 	uint32_t sweep_tick;      /* of the last look for overdue commands */
 	bool abort_outstanding;

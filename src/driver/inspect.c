@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <json-c/json.h>
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "driver/inspect_tree.h"
+#include "driver/inspect_trouble.h"
 #include "driver/ioqueues.h"
 #include "state/registry.h"
 
@@ -43,17 +44,6 @@ static const char *qpair_state_name(enum hf_qpair_state state)
 	return "unknown";
 }
 
-static void put_u64(struct json_object *into, const char *key, uint64_t value)
-{
-	json_object_object_add(into, key, json_object_new_uint64(value));
-}
-
-static void put_text(struct json_object *into, const char *key,
-		     const char *value)
-{
-	json_object_object_add(into, key, json_object_new_string(value));
-}
-
 /* Identify's text fields are padded with spaces, and from the device. */
 static void put_padded(struct json_object *into, const char *key,
 		       const char *field, size_t len)
@@ -69,17 +59,6 @@ static void put_padded(struct json_object *into, const char *key,
 	}
 	text[len] = '\0';
 	put_text(into, key, text);
-}
-
-static struct json_object *inspect_lies(const struct hf_qpair *qp)
-{
-	struct json_object *lies = json_object_new_object();
-
-	for (uint32_t i = 0; i < HF_LIE_COUNT; i++) {
-		put_u64(lies, hf_trouble_lie_name((enum hf_qpair_lie)i),
-			qp->trouble.lies[i]);
-	}
-	return lies;
 }
 
 static struct json_object *inspect_qpair(struct hf_qpair *qp)
@@ -106,7 +85,7 @@ static struct json_object *inspect_qpair(struct hf_qpair *qp)
 	put_u64(tree, "pool_pages", qp->pool.count);
 	put_u64(tree, "pool_pages_free", qp->pool.free_count);
 	put_u64(tree, "memory_bytes", qp->block.len_bytes);
-	json_object_object_add(tree, "refused", inspect_lies(qp));
+	hf_inspect_queue_trouble(qp, tree);
 	hf_qpair_unlock(qp);
 	return tree;
 }
@@ -248,6 +227,7 @@ static void inspect_driver(struct hf_driver *drv, struct json_object *tree)
 	json_object_object_add(tree, "io_queues", inspect_queues(drv));
 	json_object_object_add(tree, "namespaces", inspect_namespaces(drv));
 	json_object_object_add(tree, "dma", inspect_dma(drv));
+	hf_inspect_trouble(drv, tree);
 	if (drv->dev->ops->inspect != NULL) {
 		drv->dev->ops->inspect(drv->dev, tree);
 	}

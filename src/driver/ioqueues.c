@@ -193,10 +193,11 @@ static void went_live(struct hf_driver *drv, struct hf_qpair *qp)
 {
 	__atomic_store_n(&qp->view.queue->state, HF_QUEUE_LIVE,
 			 __ATOMIC_RELEASE);
-	hf_log_info(&drv->log,
-		    "%s: queue %u: made for CPU %u, %u entries, "
-		    "interrupt %u",
-		    drv->dev->id, qp->qid, qp->cpu, qp->sq.entries, qp->vector);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE], HF_LOG_INFO,
+		       "%s: queue %u: made for CPU %u, %u entries, "
+		       "interrupt %u",
+		       drv->dev->id, qp->qid, qp->cpu, qp->sq.entries,
+		       qp->vector);
 }
 
 static struct hf_qpair *nearest(const struct hf_driver *drv, uint32_t cpu)
@@ -241,7 +242,8 @@ static int step_prepare(struct hf_driver *drv, struct hf_job *job,
 	job->cursor = 0;
 	job->saved = prepare(drv, job->number, &job->cursor, err);
 	if (job->saved != 0 && !no_more) {
-		hf_log_error(&drv->log, "%s", job->error.message);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE],
+			       HF_LOG_ERROR, "%s", job->error.message);
 		/* -ENOSPC is for a controller that has no more queues. */
 		job->saved = job->saved == -ENOSPC ? -ENOMEM : job->saved;
 	}
@@ -271,7 +273,8 @@ static int step_create_cq(struct hf_driver *drv, struct hf_job *job,
 	}
 	if (rc != 0) {
 		job->saved = rc;
-		hf_log_error(&drv->log, "%s", job->error.message);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE],
+			       HF_LOG_ERROR, "%s", job->error.message);
 		/* The controller refused: it will not write there. */
 		forget(drv, job->cursor);
 		job->cursor = 0;
@@ -295,7 +298,8 @@ static int step_create_sq(struct hf_driver *drv, struct hf_job *job,
 	}
 	if (rc != 0) {
 		job->saved = rc;
-		hf_log_error(&drv->log, "%s", job->error.message);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE],
+			       HF_LOG_ERROR, "%s", job->error.message);
 	}
 	return 0;
 }
@@ -318,7 +322,8 @@ static int step_undo(struct hf_driver *drv, struct hf_job *job,
 	}
 	/* The controller may still write there: the memory stays where it is,
 	 * and the identifier in use. */
-	hf_log_error(&drv->log, "%s; its memory is kept", job->error.message);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE], HF_LOG_ERROR,
+		       "%s; its memory is kept", job->error.message);
 	return 0;
 }
 

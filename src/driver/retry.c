@@ -62,10 +62,11 @@ int hf_retry_step_enable(struct hf_driver *drv, struct hf_job *job,
 		return rc;
 	}
 	if (rc != 0) {
-		hf_log_info(&drv->log,
-			    "%s: the controller does not give retry delays "
-			    "with errors: %s",
-			    drv->dev->id, job->error.message);
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_FEATURE],
+			       HF_LOG_INFO,
+			       "%s: the controller does not give retry delays "
+			       "with errors: %s",
+			       drv->dev->id, job->error.message);
 	}
 	__atomic_store_n(&drv->retry.acre, rc == 0, __ATOMIC_RELAXED);
 	return 0;

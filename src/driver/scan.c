@@ -70,7 +70,8 @@ static void tell(struct hf_driver *drv, enum hf_event_kind kind, uint32_t nsid,
 	struct hf_event event = {.kind = kind, .nsid = nsid};
 
 	snprintf(event.text, sizeof(event.text), "namespace %u %s", nsid, what);
-	hf_log_info(&drv->log, "%s: %s", drv->dev->id, event.text);
+	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_NAMESPACE], HF_LOG_INFO,
+		       "%s: %s", drv->dev->id, event.text);
 	hf_event_ring_put(&drv->events, &event);
 }
 
@@ -209,7 +210,9 @@ static void apply(struct hf_driver *drv, uint32_t nsid)
 		return;
 	}
 	if (scan->rc != 0) {
-		hf_log_warning(&drv->log, "%s: namespace %u: not rescanned: %s",
+		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_NAMESPACE],
+			       HF_LOG_WARNING,
+			       "%s: namespace %u: not rescanned: %s",
 			       drv->dev->id, nsid, scan->error.message);
 		return;
 	}

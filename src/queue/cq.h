@@ -97,6 +97,10 @@ HF_HOT_INLINE bool hf_cq_next(struct hf_cq *cq, struct hf_cqe *out)
  */
 uint32_t hf_cq_reap(struct hf_cq *cq, struct hf_cqe *out, uint32_t max);
 
+/* Is there a posted entry with this command identifier? For inspect: looks at
+ * each entry that was posted and not reaped. */
+bool hf_cq_holds(const struct hf_cq *cq, uint16_t cid);
+
 /* Tells the device how far the ring was read, if that is news to it. */
 static inline void hf_cq_commit(struct hf_cq *cq)
 {

@@ -13,6 +13,7 @@ struct hf_issuer {
 	struct hf_qpair *qp; /* atomic; NULL until the first command */
 	uint32_t cpu;
 	bool wanted; /* the control side was asked */
+	bool polled; /* atomic: its queue is open, and looked at by its user */
 	int dead;    /* not 0: what everything ends with from now on */
 	pthread_mutex_t lock;
 	struct hf_list parked; /* of struct hf_waiter */
@@ -72,6 +73,12 @@ void hf_issuer_cancel_parked(struct hf_issuer *issuer, int result);
 
 /* Nothing more will be issued: ends what waits, and what is still to come. */
 void hf_issuer_kill(struct hf_issuer *issuer, int result);
+
+/* Does its user look at the ring by itself, in its own time? */
+static inline bool hf_issuer_is_polled(const struct hf_issuer *issuer)
+{
+	return __atomic_load_n(&issuer->polled, __ATOMIC_RELAXED);
+}
 
 /* Is the queue pair made for another CPU? */
 static inline bool hf_issuer_is_fallback(const struct hf_issuer *issuer)

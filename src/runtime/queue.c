@@ -149,6 +149,8 @@ int hf_runtime_queue_mode(struct hf_queue *queue, enum hf_queue_mode mode)
 	}
 	if (rc == 0) {
 		__atomic_store_n(&queue->mode, mode, __ATOMIC_RELEASE);
+		__atomic_store_n(&queue->issuer->polled, mode == HF_POLL,
+				 __ATOMIC_RELAXED);
 		/* What completed under the old mode is looked at again. */
 		(void)!eventfd_write(queue->again_fd, 1);
 		wake_followers(queue);
@@ -184,6 +186,7 @@ void hf_runtime_queue_close(struct hf_queue *queue)
 	}
 	/* Nobody reaps by itself any more: blocking callers have to. */
 	__atomic_store_n(&queue->mode, HF_POLL, __ATOMIC_RELEASE);
+	__atomic_store_n(&queue->issuer->polled, false, __ATOMIC_RELAXED);
 	wake_followers(queue);
 	hf_issuer_tell(queue->issuer, NULL, NULL);
 	close_fds(queue);
