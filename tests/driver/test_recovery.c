@@ -7,6 +7,7 @@
  * ends the process where something waits for itself.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -172,6 +173,228 @@ static void what_waits_for_a_place_may_ask_the_driver_too(void **state)
 	free(work);
 }
 
+/* ---- what a reset takes away, and what waits for its end */
+
+static void slow_reset(struct rig *rig)
+{
+	rig_rule(rig, "reg-cc,write,value=1/1:delay=200ms");
+	force_reset(rig);
+}
+
+static void a_namespace_opens_while_the_controller_is_reset(void **state)
+{
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	hf_namespace_close(rig->ns);
+	slow_reset(rig);
+	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
+			 0);
+
+	assert_int_equal(rig->drv->resets, 1);
+}
+
+/* The reset comes while its Identify is under way, again and again. */
+static void a_namespace_opens_although_resets_take_its_commands(void **state)
+{
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig->options.admin_timeout_ms = 600;
+	rig_open(rig);
+	hf_namespace_close(rig->ns);
+	rig_rule(rig, "admin-identify,cns=0,count=2:drop");
+	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
+			 0);
+	assert_int_equal(rig->drv->resets, 2);
+	rig_rule(rig, "admin-identify,cns=0,count=1:drop");
+	assert_int_equal(hf_namespace_rescan(rig->ns, &rig->err), 0);
+
+	assert_int_equal(rig->drv->resets, 3);
+}
+
+static void opening_is_not_tried_for_ever(void **state)
+{
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig->options.admin_timeout_ms = 300;
+	rig_open(rig);
+	hf_namespace_close(rig->ns);
+	rig_rule(rig, "admin-identify,cns=0:drop");
+
+	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
+			 -ECONNRESET);
+	rig->ns = NULL;
+}
+
+/* ---- lost interrupts */
+
+static void a_lost_interrupt_is_found_long_before_the_deadline(void **state)
+{
+	struct rig *rig = *state;
+	struct hf_queue *queue;
+	struct rig_io work;
+	struct hf_io *io = &work.io;
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	uint8_t *data = hf_dma_alloc(rig->drv, 4096, &rig->err);
+	assert_int_equal(
+		hf_queue_open(&queue, rig->drv, 0, HF_EVENT, &rig->err), 0);
+	rig_turn(rig, 20);
+	(void)hf_reap(queue, 4); /* takes the edge of its opening */
+	rig_rule(rig, "irq:lose");
+	rig_prep(&work, rig->ns, HF_OP_READ, 0, 8, data);
+	uint64_t before = hf_now_ns();
+	assert_int_equal(hf_submit(queue, &io, 1), 1);
+	struct pollfd pfd = {.fd = hf_queue_fd(queue), .events = POLLIN};
+	while (work.calls == 0) {
+		assert_in_range((hf_now_ns() - before) / HF_NS_PER_MS, 0, 5000);
+		rig_turn(rig, 1);
+		if (poll(&pfd, 1, 0) == 1) {
+			(void)hf_reap(queue, 4);
+		}
+	}
+
+	assert_int_equal(work.result, 0);
+	assert_in_range((hf_now_ns() - before) / HF_NS_PER_MS, 0, 2500);
+	assert_int_equal(rig->drv->lost_interrupts, 1);
+	assert_int_equal(rig->drv->aborts, 0);
+	assert_true(rig_logged(rig, "without an interrupt"));
+	hf_queue_close(queue);
+}
+
+/* ---- given up for good */
+
+static void a_controller_that_keeps_failing_is_given_up(void **state)
+{
+	struct rig *rig = *state;
+	struct hf_command command = {.opcode = 0x0a, .cdw10 = 7};
+	struct hf_queue *queue;
+	struct rig_io work;
+	struct hf_io *io = &work.io;
+	uint8_t block[512];
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	uint8_t *data = hf_dma_alloc(rig->drv, 4096, &rig->err);
+	assert_int_equal(hf_queue_open(&queue, rig->drv, 0, HF_POLL, &rig->err),
+			 0);
+	uint32_t tries = rig_rule(rig, "admin-identify,cns=1:status=06h+dnr");
+	force_reset(rig);
+	struct hf_event event = rig_event(rig, HF_EVENT_CONTROLLER_LOST);
+	assert_non_null(strstr(event.text, "identify the controller"));
+	assert_in_range(rig_hits(rig, tries), 2, 10);
+
+	/* Each call says so, and none waits. */
+	rig_prep(&work, rig->ns, HF_OP_READ, 0, 8, data);
+	assert_int_equal(hf_submit(queue, &io, 1), -ENODEV);
+	assert_int_equal(hf_read(rig->ns, 0, 1, block), -ENODEV);
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err),
+			 -ENODEV);
+	assert_non_null(strstr(rig->err.message, "identify the controller"));
+	assert_int_equal(hf_namespace_rescan(rig->ns, &rig->err), -ENODEV);
+	hf_namespace_close(rig->ns);
+	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
+			 -ENODEV);
+	assert_non_null(strstr(rig->err.message, "identify the controller"));
+	rig->ns = NULL;
+	assert_int_equal(hf_driver_process(rig->drv), -ENODEV);
+	assert_int_not_equal(hf_driver_ready_wait(rig->drv, &rig->err), 0);
+	char *tree = hf_driver_inspect(rig->drv);
+	assert_non_null(strstr(tree, "\"failed\""));
+	free(tree);
+	hf_queue_close(queue);
+	rig_close(rig);
+}
+
+/* ---- the reset race: late execution of what was aborted */
+
+/* An aborted write's memory is the device's until the device says otherwise:
+ * whatever it writes or reads late, it finds the old bytes. */
+static void an_aborted_command_that_is_executed_late(void **state)
+{
+	struct rig *rig = *state;
+	struct asker asker;
+
+	rig->options.io_timeout_ms = 300;
+	asker_open(&asker, rig);
+	memset(asker.data, 0x11, (size_t)IOS * 4096);
+	rig_rule(rig, "io-read:delay=3600s,dma-after-abort=30ms");
+	asker_submit(&asker, HF_OP_READ);
+	rig_until(rig, asker_ended, &asker);
+	for (uint32_t i = 0; i < IOS; i++) {
+		assert_int_equal(asker.work[i].calls, 1);
+	}
+	hf_queue_close(asker.queue);
+}
+
+/* The device answers no Abort and executes everything while it is being
+ * disabled: nothing ends before RDY is 0, and nothing is written after. */
+static void nothing_ends_before_the_controller_has_stopped(void **state)
+{
+	struct rig *rig = *state;
+	struct asker asker;
+	uint8_t snapshot[IOS * 4096];
+
+	rig->emu_options.disable_delay_us = 300 * 1000;
+	asker_open(&asker, rig);
+	for (uint32_t i = 0; i < IOS * 8; i++) {
+		assert_int_equal(hf_write(rig->ns, i, 1, asker.data), 0);
+	}
+	memset(asker.data, 0xee, (size_t)IOS * 4096);
+	rig_rule(rig, "io-read:delay=100ms");
+	asker_submit(&asker, HF_OP_READ);
+	force_reset(rig);
+	uint64_t before = hf_now_ns();
+	rig_until(rig, asker_ended, &asker);
+	assert_in_range((hf_now_ns() - before) / HF_NS_PER_MS, 290, 20000);
+	memcpy(snapshot, asker.data, sizeof(snapshot));
+	rig_turn(rig, 400);
+
+	assert_memory_equal(snapshot, asker.data, sizeof(snapshot));
+	all_ended_once_with(&asker, -ECONNRESET);
+	hf_queue_close(asker.queue);
+}
+
+/* The same buffers are used again at once by what comes after the reset. */
+static void memory_is_used_again_only_after_the_reset(void **state)
+{
+	struct rig *rig = *state;
+	struct asker asker;
+
+	asker_open(&asker, rig);
+	for (uint32_t round = 0; round < 20; round++) {
+		uint32_t rule =
+			rig_rule(rig, "io,every=2:late-post=2ms,delay=1ms");
+
+		asker_submit(&asker, round % 2 ? HF_OP_READ : HF_OP_WRITE);
+		force_reset(rig);
+		rig_until(rig, asker_ended, &asker);
+		(void)hf_emu_fault_remove(rig->emu, rule);
+		(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+		for (uint32_t i = 0; i < IOS; i++) {
+			rig_fill(asker.data + i * 4096, 4096, round * 100 + i);
+		}
+		asker_submit(&asker, HF_OP_WRITE);
+		rig_until(rig, asker_ended, &asker);
+		all_ended_once_with(&asker, 0);
+		memset(asker.data, 0, (size_t)IOS * 4096);
+		asker_submit(&asker, HF_OP_READ);
+		rig_until(rig, asker_ended, &asker);
+		all_ended_once_with(&asker, 0);
+		for (uint32_t i = 0; i < IOS; i++) {
+			assert_true(rig_is_filled(asker.data + i * 4096, 4096,
+						  round * 100 + i));
+		}
+	}
+	assert_int_equal(rig->drv->lies, 0);
+	assert_int_equal(rig_stats(rig).dma_faults, 0);
+	hf_queue_close(asker.queue);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +402,14 @@ int main(void)
 		rig_test(callbacks_may_ask_the_driver_while_it_is_reset),
 		rig_test(callbacks_may_ask_the_driver_while_it_is_closed),
 		rig_test(what_waits_for_a_place_may_ask_the_driver_too),
+		rig_test(a_namespace_opens_while_the_controller_is_reset),
+		rig_test(a_namespace_opens_although_resets_take_its_commands),
+		rig_test(opening_is_not_tried_for_ever),
+		rig_test(a_lost_interrupt_is_found_long_before_the_deadline),
+		rig_test(a_controller_that_keeps_failing_is_given_up),
+		rig_test(an_aborted_command_that_is_executed_late),
+		rig_test(nothing_ends_before_the_controller_has_stopped),
+		rig_test(memory_is_used_again_only_after_the_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
