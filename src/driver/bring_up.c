@@ -14,7 +14,6 @@
 #include "driver/admin.h"
 #include "driver/aer.h"
 #include "driver/ioqueues.h"
-#include "driver/lifecycle.h"
 #include "driver/retry.h"
 #include "driver/scan.h"
 #include "driver/shadow.h"
@@ -23,11 +22,10 @@
 #define ADMIN_POOL_PAGES 256u
 /* Number of Queues cannot say more than this. */
 #define QUEUES_MAX 65535u
-/* What a shutdown may take where the controller does not say. */
-#define SHUTDOWN_MIN_MS 5000u
 /* Tries to bring a controller up again, and how often it may need to be, before
  * it is given up. Less than a minute apart is "again". */
 #define RECOVERIES_MAX 6u
+#define VANISHED_MS    500u
 #define FLAPS_MAX      512u
 #define RECOVERED_NS   (60 * HF_NS_PER_S)
 #define VERSION_2_0    0x00020000u
@@ -154,8 +152,8 @@ static int stop_by_force(struct hf_driver *drv, struct hf_error *err)
 			    drv->dev->id);
 }
 
-static int step_disable(struct hf_driver *drv, struct hf_job *job,
-			struct hf_error *err)
+int hf_bring_up_step_disable(struct hf_driver *drv, struct hf_job *job,
+			     struct hf_error *err)
 {
 	bool enabled;
 	int rc;
@@ -447,15 +445,32 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 	return 0;
 }
 
+/* Registers that read as ones: an error of the link passes, a device that was
+ * pulled out does not come back. */
+static int wait_for_registers(struct hf_driver *drv, struct hf_job *job,
+			      struct hf_error *err)
+{
+	bool overdue = hf_job_overdue(job, VANISHED_MS);
+	uint32_t csts;
+
+	int rc = hf_ctrl_status(&drv->ctrl, &csts, err);
+	if (rc != 0 && !overdue) {
+		return hf_job_wait_register(job);
+	}
+	drv->vanished = false;
+	return rc;
+}
+
 /* number: how many tries there were in a row. */
 static int step_back_off(struct hf_driver *drv, struct hf_job *job,
 			 struct hf_error *err)
 {
-	(void)drv;
-	(void)err;
 	uint64_t pause_ms =
 		job->number == 0 ? 0 : UINT64_C(50) << HF_MIN(job->number, 8u);
 
+	if (drv->vanished) {
+		return wait_for_registers(drv, job, err);
+	}
 	if (pause_ms == 0 || hf_job_overdue(job, pause_ms)) {
 		return 0;
 	}
@@ -468,7 +483,7 @@ static int step_back_off(struct hf_driver *drv, struct hf_job *job,
 
 static const struct hf_job_step bring_up_steps[] = {
 	{"wait before trying again", step_back_off},
-	{"disable the controller", step_disable},
+	{"disable the controller", hf_bring_up_step_disable},
 	{"end what was in flight", step_end_in_flight},
 	{"enable the controller", step_enable},
 	{"identify the controller", step_identify},
@@ -609,78 +624,4 @@ void hf_bring_up_give_up(struct hf_driver *drv, const char *why)
 			     job->kind->name, job->kind->steps[job->step].name,
 			     drv->dev->id, why);
 	bring_up_finished(drv, job);
-}
-
-static uint32_t shutdown_timeout_ms(const struct hf_driver *drv)
-{
-	const struct nvme_id_ctrl *id =
-		(const void *)drv->ledger.header->identify;
-
-	return HF_MAX(le32toh(id->rtd3e) / 1000, SHUTDOWN_MIN_MS);
-}
-
-static int step_shut_down(struct hf_driver *drv, struct hf_job *job,
-			  struct hf_error *err)
-{
-	bool enabled;
-	int rc;
-
-	if (!job->entered) {
-		hf_driver_fence(drv, HF_QPAIR_DEAD);
-		rc = hf_ctrl_is_enabled(&drv->ctrl, &enabled, err);
-		if (rc == 0 && enabled) {
-			rc = hf_ctrl_shut_down(&drv->ctrl, err);
-		}
-		if (rc != 0 || !enabled) {
-			return 0; /* disabling it is what counts */
-		}
-	}
-	bool overdue = hf_job_overdue(job, shutdown_timeout_ms(drv));
-	rc = hf_ctrl_is_shut_down(&drv->ctrl, err);
-	if (rc == HF_STEP_WAIT && !overdue) {
-		return hf_job_wait_register(job);
-	}
-	if (rc != 0) {
-		hf_log_warning(&drv->log, "%s: no orderly shutdown: %s",
-			       drv->dev->id,
-			       rc == HF_STEP_WAIT ? "it took longer than RTD3E"
-						  : job->error.message);
-	}
-	return 0;
-}
-
-static const struct hf_job_step shut_down_steps[] = {
-	{"shut the controller down", step_shut_down},
-	{"disable the controller", step_disable},
-};
-
-static const struct hf_job_kind shut_down_kind = {
-	.name = "shutting the controller down",
-	.steps = shut_down_steps,
-	.step_count = HF_ARRAY_LEN(shut_down_steps),
-};
-
-void hf_shut_down_job(struct hf_job *job)
-{
-	hf_job_init(job, &shut_down_kind);
-}
-
-static void fail_finished(struct hf_driver *drv, struct hf_job *job)
-{
-	drv->bringing_up = false;
-	hf_lifecycle_end(drv, job->result, &job->error, -ENODEV);
-}
-
-static const struct hf_job_kind fail_kind = {
-	.name = "stopping a controller that failed",
-	.steps = shut_down_steps,
-	.step_count = HF_ARRAY_LEN(shut_down_steps),
-	.finished = fail_finished,
-};
-
-void hf_fail_start(struct hf_driver *drv)
-{
-	hf_job_init(&drv->bring_up, &fail_kind);
-	drv->bringing_up = true;
-	hf_driver_kick(drv);
 }

@@ -15,8 +15,9 @@ void hf_bring_up_again(struct hf_driver *drv, const char *why);
  * for good. */
 void hf_bring_up_give_up(struct hf_driver *drv, const char *why);
 
-/* The job that shuts it down; for hf_control_run_job() or hf_job_run(). */
-void hf_shut_down_job(struct hf_job *job);
+/* A step: CC.EN = 0 and RDY = 0, by force where it takes that. */
+int hf_bring_up_step_disable(struct hf_driver *drv, struct hf_job *job,
+			     struct hf_error *err);
 
 /* Fences every queue: nothing more is issued or reaped. */
 void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state);
@@ -28,6 +29,3 @@ void hf_driver_end_all(struct hf_driver *drv, int result, bool keep_repeatable);
 
 /* The users' callbacks of what was ended. Without a lock. */
 void hf_driver_tell_ended(struct hf_driver *drv);
-
-/* The job that stops a controller which has failed for good. */
-void hf_fail_start(struct hf_driver *drv);

@@ -17,7 +17,7 @@
 /* What a controller has for an aborted command to end. */
 #define GRACE_TICKS (2000 / HF_TICK_MS)
 /* A command this old has the controller looked at. */
-#define LOOK_TICKS (1000 / HF_TICK_MS)
+#define LOOK_TICKS SWEEP_TICKS
 #define CSTS_CFS   2u
 
 /* The oldest command of a queue that is past its deadline. */
@@ -187,7 +187,9 @@ static bool controller_is_well(struct hf_driver *drv)
 
 	int rc = hf_ctrl_status(&drv->ctrl, &csts, &err);
 	if (rc != 0) {
-		hf_driver_fail(drv, &err);
+		/* It may come back, as after an error of the link. */
+		drv->vanished = true;
+		hf_bring_up_again(drv, "its registers read as all ones");
 		return false;
 	}
 	if ((csts & CSTS_CFS) != 0) {
@@ -248,7 +250,7 @@ void hf_deadline_sweep(struct hf_driver *drv)
 		}
 	}
 	/* Also one that was asked for: nothing else tells when it goes. */
-	if (!drv->bringing_up && (oldest > LOOK_TICKS || drv->removal_told)) {
+	if (!drv->bringing_up && (oldest >= LOOK_TICKS || drv->removal_told)) {
 		(void)controller_is_well(drv);
 	}
 }

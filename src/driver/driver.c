@@ -24,6 +24,7 @@
 #include "driver/lifecycle.h"
 #include "driver/restore.h"
 #include "driver/retry.h"
+#include "driver/shut_down.h"
 
 /* Completions that one hf_driver_process() takes: a device that floods does
  * not keep it from the rest. */

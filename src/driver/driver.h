@@ -138,6 +138,7 @@ struct hf_driver {
 	bool *io_doubtful;        /* the same for each I/O queue */
 	bool unstoppable; /* it may touch memory for as long as it has power */
 	bool removal_told;
+	bool vanished;  /* its registers read as ones, and it was reset */
 	bool must_tell; /* commands were ended, whose callers wait to be told */
 	int end_waiting; /* not 0: what waits for its turn ends with this */
 	bool over;       /* atomic: it failed, and everything has ended */

@@ -17,6 +17,7 @@
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 #include "driver/retry.h"
+#include "driver/shut_down.h"
 
 /* Twice the largest block, 64 KiB, for one that is copied. */
 #define POOL_PAGES_MIN    32u

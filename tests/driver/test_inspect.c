@@ -290,6 +290,13 @@ static void refused_completions_and_why(void **state)
 	hf_queue_close(scene.queue);
 }
 
+static bool abort_has_ended(void *arg)
+{
+	const struct hf_driver *drv = arg;
+
+	return !drv->abort_outstanding;
+}
+
 static void aborts_and_how_they_ended(void **state)
 {
 	struct rig *rig = *state;
@@ -300,6 +307,7 @@ static void aborts_and_how_they_ended(void **state)
 	rig_rule(rig, "io-read:hold");
 	scene_submit(&scene, HF_OP_READ, 0);
 	(void)rig_finish(rig, scene.queue, &scene.work);
+	rig_until(rig, abort_has_ended, rig->drv);
 	struct json_object *tree = tree_of(rig);
 
 	assert_int_equal(number(of(tree, "abort_results"), "sent"), 1);

@@ -266,6 +266,26 @@ static void a_lost_interrupt_is_found_long_before_the_deadline(void **state)
 	hf_queue_close(queue);
 }
 
+static void a_device_that_is_gone_for_a_moment_is_reset(void **state)
+{
+	struct rig *rig = *state;
+	struct asker asker;
+
+	asker_open(&asker, rig);
+	rig_rule(rig, "io-read:drop");
+	asker_submit(&asker, HF_OP_READ);
+	rig_rule(rig, "reg-csts,read,count=5:all-ones");
+	rig_until(rig, asker_ended, &asker);
+	all_ended_once_with(&asker, -ECONNRESET);
+	(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+	hf_emu_fault_clear(rig->emu);
+	asker_submit(&asker, HF_OP_READ);
+	rig_until(rig, asker_ended, &asker);
+
+	all_ended_once_with(&asker, 0);
+	hf_queue_close(asker.queue);
+}
+
 /* ---- given up for good */
 
 static void a_controller_that_keeps_failing_is_given_up(void **state)
@@ -406,6 +426,7 @@ int main(void)
 		rig_test(a_namespace_opens_although_resets_take_its_commands),
 		rig_test(opening_is_not_tried_for_ever),
 		rig_test(a_lost_interrupt_is_found_long_before_the_deadline),
+		rig_test(a_device_that_is_gone_for_a_moment_is_reset),
 		rig_test(a_controller_that_keeps_failing_is_given_up),
 		rig_test(an_aborted_command_that_is_executed_late),
 		rig_test(nothing_ends_before_the_controller_has_stopped),

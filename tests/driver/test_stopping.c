@@ -106,12 +106,12 @@ static void step(struct rig *rig)
 static void start(struct rig *rig)
 {
 	rig_make(rig);
+	/* Doorbells wake nothing: each step is taken by hand. */
+	rig->pump = false;
 	assert_int_equal(
 		hf_driver_start(&rig->drv, rig->dev, &rig->options, &rig->err),
 		0);
 	rig->dev = NULL;
-	/* Doorbells wake nothing: each step is taken by hand. */
-	rig->pump = false;
 }
 
 static void force_reset(struct rig *rig)
