@@ -93,6 +93,27 @@ static void ask(struct hf_driver *drv, struct hf_aer *aer)
 					  0, aer_done, aer) == 0;
 }
 
+static uint8_t event_type(uint32_t dw0)
+{
+	return dw0 & 0x7;
+}
+
+static uint8_t event_info(uint32_t dw0)
+{
+	return dw0 >> 8 & 0xff;
+}
+
+static uint8_t event_log(uint32_t dw0)
+{
+	return dw0 >> 16 & 0xff;
+}
+
+static bool is_namespace_notice(uint32_t dw0)
+{
+	return event_type(dw0) == NVME_AER_NOTICE && event_info(dw0) == 0 &&
+	       event_log(dw0) == NVME_LOG_LID_CHANGED_NS;
+}
+
 void hf_aer_inherit(struct hf_driver *drv)
 {
 	struct hf_qpair *admin = drv->admin;
@@ -122,8 +143,14 @@ void hf_aer_inherit(struct hf_driver *drv)
 	}
 	hf_qpair_unlock(admin);
 	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
-		if (drv->aers[i].came) {
-			queue_aer_job(drv);
+		if (!drv->aers[i].came) {
+			continue;
+		}
+		queue_aer_job(drv);
+		if (is_namespace_notice(drv->aers[i].dw0)) {
+			/* The controller may have given its list to the
+			 * predecessor, and forgotten it. */
+			hf_scan_all(drv);
 		}
 	}
 }
@@ -137,27 +164,6 @@ void hf_aer_start(struct hf_driver *drv)
 	for (uint32_t i = 0; i < drv->aer_count; i++) {
 		ask(drv, &drv->aers[i]);
 	}
-}
-
-static uint8_t event_type(uint32_t dw0)
-{
-	return dw0 & 0x7;
-}
-
-static uint8_t event_info(uint32_t dw0)
-{
-	return dw0 >> 8 & 0xff;
-}
-
-static uint8_t event_log(uint32_t dw0)
-{
-	return dw0 >> 16 & 0xff;
-}
-
-static bool is_namespace_notice(uint32_t dw0)
-{
-	return event_type(dw0) == NVME_AER_NOTICE && event_info(dw0) == 0 &&
-	       event_log(dw0) == NVME_LOG_LID_CHANGED_NS;
 }
 
 static const char *event_words(uint32_t dw0)

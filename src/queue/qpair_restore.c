@@ -336,6 +336,12 @@ static void take_posted(struct hf_qpair *qp, const struct hf_cqe *cqe)
 		if (hf_cqe_status(cqe) != 0) {
 			(void)hf_qpair_failed(qp, number);
 		}
+		/* Of those that were claimed before, the next reap tells. */
+		if (qp->pending.entries[number].done != NULL &&
+		    qp->pending.slots[number].state == HF_SLOT_DONE) {
+			qp->pending.entries[number].next_free = qp->claimed;
+			qp->claimed = number;
+		}
 		return;
 	}
 	if (number >= qp->pending.count ||

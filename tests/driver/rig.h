@@ -42,7 +42,8 @@ struct rig {
 	uint64_t fail_irq_map_at;
 	bool fail_dma_unmap;
 	bool fail_reset;
-	bool is_released; /* the driver has let go of the device */
+	bool is_released;    /* the driver has let go of the device */
+	struct heirs *heirs; /* of heir.h */
 
 	pthread_mutex_t log_lock;
 	char log[RIG_LOG_BYTES];
