@@ -140,7 +140,7 @@ int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 	}
 	rc = hf_runtime_create(*drv, err);
 	if (rc != 0) {
-		hf_lifecycle_leave(*drv);
+		hf_restore_undo(*drv);
 	}
 	return rc;
 }

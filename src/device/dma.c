@@ -120,6 +120,22 @@ static void region_forget(struct hf_dma *dma, uint32_t index)
 	*region = (struct hf_dma_region){0};
 }
 
+/* The device is going, gone even: but one that is left with a mapping of what
+ * is no longer ours is worth a word. */
+static void unmap_last(struct hf_dma *dma, uint32_t index)
+{
+	struct hf_error err;
+
+	int rc = dma->dev->ops->dma_unmap(dma->dev, &dma->regions[index].map,
+					  &err);
+	if (rc != 0 && rc != -ENODEV) {
+		hf_log_warning(&dma->dev->options.log,
+			       "%s: DMA memory %u is let go of, and was not "
+			       "unmapped: %s",
+			       dma->dev->id, index, err.message);
+	}
+}
+
 void hf_dma_fini(struct hf_dma *dma, bool unmap)
 {
 	if (!dma->initialised) {
@@ -134,9 +150,7 @@ void hf_dma_fini(struct hf_dma *dma, bool unmap)
 		}
 		if (unmap && dma->regions[i].map.len_bytes != 0 &&
 		    dma->registry->regions[i].state != HF_REGION_REVOKED) {
-			/* The device is going: nothing is left to tell. */
-			(void)!dma->dev->ops->dma_unmap(
-				dma->dev, &dma->regions[i].map, NULL);
+			unmap_last(dma, i);
 		}
 		region_forget(dma, i);
 	}

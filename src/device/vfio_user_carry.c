@@ -139,50 +139,91 @@ int hf_vfu_carry_facts(struct hf_vfio_user *vu, const struct hf_fdset *set,
 	return 0;
 }
 
-/* -1 when there is none of that name, or no descriptor is left. */
-static int duplicate(int fd)
+/* -1 when there is none of that name. */
+static int duplicate(const struct hf_vfio_user *vu, int fd, int *copy,
+		     struct hf_error *err)
 {
-	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	*copy = -1;
+	if (fd < 0) {
+		return 0;
+	}
+	*copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *copy >= 0
+		       ? 0
+		       : hf_error_set(err, -errno,
+				      "%s: descriptor %d of what was handed "
+				      "over cannot be duplicated: %s",
+				      vu->dev.id, fd, strerrordesc_np(errno));
+}
+
+static int carry_conn(struct hf_vfio_user *vu, const struct hf_fdset *set,
+		      struct hf_error *err)
+{
+	HF_AUTO_CLOSE int sock = -1;
+	HF_AUTO_CLOSE int journal = -1;
+
+	int rc = duplicate(vu, hf_fdset_find(set, SOCKET_NAME), &sock, err);
+	if (rc == 0) {
+		rc = duplicate(vu, hf_fdset_find(set, JOURNAL_NAME), &journal,
+			       err);
+	}
+	if (rc == 0 && (sock < 0 || journal < 0)) {
+		rc = hf_error_set(err, -EINVAL,
+				  "%s: the connection is missing in what was "
+				  "handed over",
+				  vu->dev.id);
+	}
+	if (rc == 0) {
+		rc = hf_vfu_conn_resume(&vu->conn, sock, journal, err);
+	}
+	if (rc == 0) {
+		hf_take_fd(&sock);
+		hf_take_fd(&journal);
+	}
+	return rc;
+}
+
+/* Of those that were never carried, none is in use. One that was and cannot be
+ * had here would be missed: its completions raise it. */
+static int carry_irqs(struct hf_vfio_user *vu, const struct hf_fdset *set,
+		      struct hf_error *err)
+{
+	uint32_t wired = HF_MIN(vu->conn.journal->irq_wired, vu->facts.vectors);
+	uint32_t carried = 0;
+
+	while (carried < wired) {
+		int rc = duplicate(vu, hf_fdset_find(set, IRQ_NAME, carried),
+				   &vu->eventfds[carried], err);
+		if (rc != 0) {
+			return rc;
+		}
+		if (vu->eventfds[carried] < 0) {
+			break;
+		}
+		carried++;
+	}
+	vu->conn.journal->irq_wired = carried;
+	vu->msix_enabled = carried > 0;
+	return 0;
 }
 
 int hf_vfu_carry_fds(struct hf_vfio_user *vu, const struct hf_fdset *set,
 		     struct hf_error *err)
 {
-	HF_AUTO_CLOSE int sock = duplicate(hf_fdset_find(set, SOCKET_NAME));
-	HF_AUTO_CLOSE int journal = duplicate(hf_fdset_find(set, JOURNAL_NAME));
-	uint32_t carried = 0;
+	int rc = carry_conn(vu, set, err);
 
-	if (sock < 0 || journal < 0) {
-		return hf_error_set(err, -EINVAL,
-				    "%s: the connection is missing in what was "
-				    "handed over",
-				    vu->dev.id);
+	if (rc == 0) {
+		rc = duplicate(vu, hf_fdset_find(set, BAR0_NAME), &vu->bar0_fd,
+			       err);
 	}
-	int rc = hf_vfu_conn_resume(&vu->conn, sock, journal, err);
-	if (rc != 0) {
-		return rc;
+	if (rc == 0) {
+		rc = duplicate(vu, hf_fdset_find(set, REQUEST_NAME),
+			       &vu->request_fd, err);
 	}
-	hf_take_fd(&sock);
-	hf_take_fd(&journal);
-
-	vu->bar0_fd = duplicate(hf_fdset_find(set, BAR0_NAME));
-	vu->request_fd = duplicate(hf_fdset_find(set, REQUEST_NAME));
-	if (vu->request_fd >= 0) {
+	if (rc == 0 && vu->request_fd >= 0) {
 		rc = hf_vfu_conn_watch(&vu->conn, vu->request_fd, err);
 	}
-	/* Of those that were never carried, none is in use. */
-	uint32_t wired = vu->conn.journal->irq_wired;
-	while (carried < HF_MIN(wired, vu->facts.vectors)) {
-		int fd = duplicate(hf_fdset_find(set, IRQ_NAME, carried));
-
-		if (fd < 0) {
-			break;
-		}
-		vu->eventfds[carried++] = fd;
-	}
-	vu->conn.journal->irq_wired = carried;
-	vu->msix_enabled = carried > 0;
-	return rc;
+	return rc != 0 ? rc : carry_irqs(vu, set, err);
 }
 
 static void take_and_close(int fd)

@@ -346,6 +346,7 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu)
 {
 	struct hf_vfu_facts *facts = &vu->facts;
 	const char *why = "the server offers no mapping";
+	enum hf_log_level level = HF_LOG_INFO;
 
 	if (vu->bar0_fd >= 0 && facts->doorbells_bytes > 0) {
 		why = "the file behind them is too short";
@@ -358,6 +359,7 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu)
 
 			vu->doorbells_page = page != MAP_FAILED ? page : NULL;
 			why = "they cannot be mapped here";
+			level = HF_LOG_WARNING;
 		}
 	}
 	if (vu->doorbells_page != NULL) {
@@ -372,7 +374,7 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu)
 	}
 	facts->doorbells_bytes = 0;
 	vu->dev.doorbells_trap = true;
-	hf_log_info(&vu->dev.options.log,
+	hf_log_line(&vu->dev.options.log, level,
 		    "%s: doorbells are rung by message: %s", vu->dev.id, why);
 }
 

@@ -74,6 +74,19 @@ void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state)
 	each_qpair(drv, set_state, (int)state);
 }
 
+void hf_driver_unfence(struct hf_driver *drv)
+{
+	enum hf_qpair_state state =
+		drv->draining ? HF_QPAIR_DRAINING : HF_QPAIR_LIVE;
+
+	hf_qpair_set_state(drv->admin, HF_QPAIR_LIVE);
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			hf_qpair_set_state(drv->io[i], state);
+		}
+	}
+}
+
 void hf_driver_end_all(struct hf_driver *drv, int result, bool keep_repeatable)
 {
 	if (drv->admin != NULL) {
@@ -437,7 +450,7 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 	if (first) {
 		hf_issuer_set(&drv->issuers.each[0], drv->io[0]);
 	}
-	hf_driver_fence(drv, HF_QPAIR_LIVE);
+	hf_driver_unfence(drv);
 	hf_aer_start(drv);
 	if (!first) {
 		hf_scan_all(drv);

@@ -21,6 +21,8 @@ int hf_bring_up_step_disable(struct hf_driver *drv, struct hf_job *job,
 
 /* Fences every queue: nothing more is issued or reaped. */
 void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state);
+/* They go on; while inherited I/O is drained, with nothing new. */
+void hf_driver_unfence(struct hf_driver *drv);
 
 /* Ends everything that is under way on every queue, or all but what may be
  * issued again; the controller cannot touch memory any more. Whoever holds

@@ -393,8 +393,14 @@ static void serve(struct hf_driver *drv, uint32_t cpu)
 	if (job == NULL) {
 		struct hf_qpair *qp = nearest(drv, cpu);
 
+		hf_log_error(&drv->log,
+			     "%s: CPU %u: no memory to make a queue; that of "
+			     "another CPU serves it",
+			     drv->dev->id, cpu);
 		if (qp != NULL) {
 			hf_issuer_set(&drv->issuers.each[cpu], qp);
+		} else {
+			hf_issuer_kill(&drv->issuers.each[cpu], -ENOMEM);
 		}
 		return;
 	}

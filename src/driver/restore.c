@@ -569,6 +569,13 @@ static int prepare_options(struct hf_driver_options *mine,
 	return 0;
 }
 
+void hf_restore_undo(struct hf_driver *drv)
+{
+	drv->dev->inherited = drv->ledger;
+	drv->ledger.header = NULL;
+	hf_lifecycle_abandon(drv);
+}
+
 int hf_restore(struct hf_driver **out, struct hf_device *device,
 	       const uint8_t *bytes, size_t len_bytes,
 	       const struct hf_driver_options *options, struct hf_error *err)
@@ -587,10 +594,7 @@ int hf_restore(struct hf_driver **out, struct hf_device *device,
 	device->inherited.header = NULL;
 	rc = look_at_all(drv, bytes, len_bytes, err);
 	if (rc != 0) {
-		/* The device goes back with all that it came with. */
-		device->inherited = drv->ledger;
-		drv->ledger.header = NULL;
-		hf_lifecycle_abandon(drv);
+		hf_restore_undo(drv);
 		return rc;
 	}
 	go_live(drv);

@@ -19,6 +19,9 @@ int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
 int hf_restore(struct hf_driver **out, struct hf_device *device,
 	       const uint8_t *bytes, size_t len_bytes,
 	       const struct hf_driver_options *options, struct hf_error *err);
+/* As if its process had died: the device goes back to the caller with all that
+ * it came with, and can be restored from again. */
+void hf_restore_undo(struct hf_driver *drv);
 
 /* A queue of the predecessor's that nothing is under way on is restored when
  * its CPU first issues. True if there was one. Control lock held. */

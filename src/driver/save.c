@@ -59,7 +59,7 @@ int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 		hf_driver_fence(drv, HF_QPAIR_FENCED);
 		rc = hf_saved_encode(&drv->ledger, bytes, len_bytes, err);
 		if (rc != 0) {
-			hf_driver_fence(drv, HF_QPAIR_LIVE);
+			hf_driver_unfence(drv);
 		}
 	}
 	if (rc == 0) {
@@ -80,8 +80,7 @@ void hf_save_undo(struct hf_driver *drv)
 	pthread_mutex_lock(&drv->control);
 	if (drv->saved) {
 		drv->saved = false;
-		hf_driver_fence(drv, drv->draining ? HF_QPAIR_DRAINING
-						   : HF_QPAIR_LIVE);
+		hf_driver_unfence(drv);
 		hf_driver_kick(drv);
 	}
 	pthread_mutex_unlock(&drv->control);
@@ -131,7 +130,11 @@ void hf_drain_start(struct hf_driver *drv)
 			if (drv->io[i] == NULL) {
 				continue;
 			}
-			hf_qpair_set_state(drv->io[i], HF_QPAIR_DRAINING);
+			/* One that a reset has fenced drains after it. */
+			if (drv->io[i]->state == HF_QPAIR_LIVE) {
+				hf_qpair_set_state(drv->io[i],
+						   HF_QPAIR_DRAINING);
+			}
 			__atomic_add_fetch(
 				&drv->drain_left,
 				hf_inflight_drop(drv->io[i], drained_one, drv),

@@ -387,11 +387,11 @@ static void count_as_issued(struct hf_qpair *qp,
 static void send_again(struct hf_qpair *qp)
 {
 	uint32_t recorded = qp->sq.count;
-	struct hf_ledger_slot **unsent = (struct hf_ledger_slot **)calloc(
-		qp->pending.count, sizeof(*unsent));
+	/* Not from the heap: this has to come about. */
+	struct hf_ledger_slot *unsent[HF_LEDGER_SLOTS_MAX];
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; unsent != NULL && i < qp->pending.count; i++) {
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
 		struct hf_ledger_slot *slot = &qp->pending.slots[i];
 
 		if (slot->state == HF_SLOT_TAKEN && is_unsent(slot, recorded)) {
@@ -408,7 +408,6 @@ static void send_again(struct hf_qpair *qp)
 		unsent[i]->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
 		hf_sq_push(&qp->sq, &unsent[i]->sqe);
 	}
-	free((void *)unsent);
 }
 
 /* The predecessor died between the last part and its record. */

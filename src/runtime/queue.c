@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "runtime/runtime.h"
 
 #define THREAD_BUDGET 256u
@@ -17,11 +18,25 @@ static void watch(void *ctx, struct hf_qpair *qp)
 	/* An edge for each interrupt; one that came before counts as well. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 
-	if (queue->watched != qp) {
-		(void)!epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, qp->eventfd,
-				 &event);
-		queue->watched = qp;
+	if (queue->watched == qp) {
+		return;
 	}
+	if (epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, qp->eventfd, &event) ==
+		    0 ||
+	    errno == EEXIST) {
+		queue->watched = qp;
+		return;
+	}
+	/* Asked for again with each reap; until then it is always readable, so
+	 * that its user polls and misses nothing. */
+	if (!__atomic_exchange_n(&queue->is_blind, true, __ATOMIC_RELAXED)) {
+		hf_log_warning(&queue->drv->log,
+			       "%s: queue %u: its interrupt cannot be waited "
+			       "for: %s; the queue is polled",
+			       queue->drv->dev->id, qp->qid,
+			       strerrordesc_np(errno));
+	}
+	(void)!eventfd_write(queue->again_fd, 1);
 }
 
 static void close_fds(struct hf_queue *queue)
@@ -78,6 +93,7 @@ int hf_runtime_queue_open(struct hf_driver *drv, uint32_t cpu,
 	queue->issuer = &drv->issuers.each[cpu];
 	queue->mode = HF_POLL;
 	queue->watched = NULL;
+	queue->is_blind = false;
 	int rc = open_fds(queue, err);
 	if (rc != 0) {
 		queue->open = false;
@@ -209,6 +225,9 @@ int hf_runtime_queue_reap(struct hf_queue *queue, uint32_t budget)
 	}
 	if (qp == NULL) {
 		return 0;
+	}
+	if (__atomic_load_n(&queue->is_blind, __ATOMIC_RELAXED)) {
+		watch(queue, qp);
 	}
 
 	uint32_t taken = hf_qpair_reap(qp, budget);

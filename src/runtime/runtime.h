@@ -16,7 +16,8 @@ struct hf_waitpoint {
 	pthread_cond_t moved;
 	bool leader;
 	uint32_t followers;
-	int epoll_fd; /* edge-triggered on the interrupt; -1 until needed */
+	int epoll_fd;  /* edge-triggered on the interrupt; -1 until needed */
+	bool is_blind; /* there is none, which was said */
 };
 
 /* The public handle of one CPU's queue. */
@@ -28,6 +29,7 @@ struct hf_queue {
 	int epoll_fd; /* edge-triggered on the interrupt, and again_fd */
 	int again_fd; /* eventfd: a reap stopped at its budget */
 	const struct hf_qpair *watched;
+	bool is_blind; /* atomic: once, an interrupt could not be watched */
 	pthread_mutex_t lock; /* of mode changes */
 	bool has_thread;
 	bool stop; /* atomic: the thread is to end */

@@ -4,10 +4,12 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "base/barrier.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "namespace/io.h"
 #include "runtime/runtime.h"
 
@@ -67,19 +69,31 @@ static bool is_threaded(const struct hf_driver *drv, const struct hf_qpair *qp)
 	       hf_issuer_qpair(&drv->issuers.each[qp->cpu]) == qp;
 }
 
-static int point_fd(struct hf_waitpoint *point, const struct hf_qpair *qp)
+/* -1 when there is none to be had: whoever sleeps looks each millisecond. */
+static int point_fd(struct hf_driver *drv, struct hf_waitpoint *point,
+		    const struct hf_qpair *qp)
 {
 	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 
-	if (point->epoll_fd < 0) {
-		point->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-		if (point->epoll_fd < 0 ||
-		    epoll_ctl(point->epoll_fd, EPOLL_CTL_ADD, qp->eventfd,
-			      &event) != 0) {
-			return -errno;
-		}
+	if (point->epoll_fd >= 0) {
+		return point->epoll_fd;
 	}
-	return point->epoll_fd;
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+	if (fd >= 0 && epoll_ctl(fd, EPOLL_CTL_ADD, qp->eventfd, &event) == 0) {
+		point->epoll_fd = fd;
+		return fd;
+	}
+	if (!point->is_blind) {
+		point->is_blind = true;
+		hf_log_warning(&drv->log,
+			       "%s: queue %u: its interrupt cannot be waited "
+			       "for: %s; whoever waits polls",
+			       drv->dev->id, qp->qid, strerrordesc_np(errno));
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return -1;
 }
 
 /* Sleeps until the queue pair, or the control side, has something to do. */
@@ -88,7 +102,7 @@ static void sleep_for(struct hf_driver *drv, struct hf_waitpoint *point,
 {
 	struct epoll_event events[1];
 	struct pollfd fds[2] = {
-		{.fd = point_fd(point, qp), .events = POLLIN},
+		{.fd = point_fd(drv, point, qp), .events = POLLIN},
 		{.fd = drv->runtime->control_runs ? -1 : drv->epoll_fd,
 		 .events = POLLIN},
 	};

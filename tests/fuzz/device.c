@@ -67,7 +67,8 @@ static struct {
 	uint32_t work_count;
 	struct hf_driver_options options;
 	struct hf_error err;
-	void *memory; /* of hf_dma_alloc() */
+	void *memory;  /* of hf_dma_alloc() */
+	bool inherits; /* a predecessor's I/O may hold every slot there is */
 } f;
 
 static void fail(const char *what)
@@ -237,6 +238,16 @@ static void do_reap(void)
 	}
 }
 
+/* Whoever neither attaches to inherited I/O nor drains it may wait for ever:
+ * it keeps its slots. */
+static bool may_block(void)
+{
+	if (f.inherits && hf_driver_drain_wait(f.drv, 300000, &f.err) == 0) {
+		f.inherits = false;
+	}
+	return !f.inherits;
+}
+
 /* A blocking call: it has to come back, whatever the device does. */
 static void do_blocking(void)
 {
@@ -246,7 +257,7 @@ static void do_blocking(void)
 	struct hf_registrant registrants[3];
 	const struct hf_range range = {1, 2};
 
-	if (ns == NULL) {
+	if (ns == NULL || !may_block()) {
 		return;
 	}
 	uint64_t blocks = stream_u8(&f.actions) % BLOCKS_MAX + 1u;
@@ -297,7 +308,9 @@ static void do_command(void)
 	};
 
 	if ((kind & 0x40) != 0) {
-		(void)!hf_io_command(f.drv, &command);
+		if (may_block()) {
+			(void)!hf_io_command(f.drv, &command);
+		}
 	} else {
 		(void)!hf_admin_command(f.drv, &command, &f.err);
 	}
@@ -419,6 +432,7 @@ static void forget_handles(void)
 {
 	memset(f.ns, 0, sizeof(f.ns));
 	memset(f.queues, 0, sizeof(f.queues));
+	f.inherits = false;
 	f.memory = NULL;
 	f.drv = NULL;
 }
@@ -591,7 +605,9 @@ static void succeed(struct hf_fdset *set, const uint8_t *bytes,
 		(void)!hf_device_clear(dev, &f.err);
 		/* Regions of a damaged registry are not known to anybody. */
 		machine_fini(&f.machine);
+		return;
 	}
+	f.inherits = true;
 }
 
 static void damage_ledger(int fd)
