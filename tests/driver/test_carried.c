@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Goal: I/O that waits for its next try when the driver is saved comes back
- * to the successor as one that is under way, is sent again, and ends once.
+ * to the successor as one that is under way, is sent again, and ends once;
+ * and what the controller has to tell meanwhile reaches the successor.
  * Method: a controller in another process whose namespace is not ready for
  * the first commands; driver and successor in this one.
  */
@@ -253,6 +254,35 @@ static void parts_wait_as_one_io(void **state)
 	free(scene);
 }
 
+static void
+an_event_between_save_and_restore_reaches_the_successor(void **state)
+{
+	struct scene *scene = calloc(1, sizeof(*scene));
+	uint64_t deadline = hf_deadline_ms(20000);
+	struct hf_event event = {0};
+
+	(void)state;
+	scene_open(scene, "io-write,nth=1:event=smart/1/2");
+	uint8_t *data =
+		hf_dma_alloc(scene->drv, IOS * BLOCK_BYTES, &scene->err);
+	submit_all(scene, HF_OP_WRITE, data, 1);
+	/* It is there, and nobody looks at the admin queue any more. */
+	while (!hf_qpair_ready(scene->drv->admin)) {
+		assert_false(hf_deadline_passed(deadline));
+	}
+	replace(scene);
+	while (event.kind != HF_EVENT_ASYNC) {
+		assert_false(hf_deadline_passed(deadline));
+		(void)hf_event_next(scene->drv, &event);
+	}
+
+	assert_int_equal(event.async_type, 1);
+	assert_int_equal(event.log_page, 2);
+	attach_all(scene);
+	scene_close(scene);
+	free(scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -261,6 +291,8 @@ int main(void)
 		cmocka_unit_test(
 			what_completed_unseen_is_sent_again_by_the_successor),
 		cmocka_unit_test(parts_wait_as_one_io),
+		cmocka_unit_test(
+			an_event_between_save_and_restore_reaches_the_successor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
