@@ -34,11 +34,12 @@ static int check_geometry(const struct hf_qpair *qp,
 	if (queue->qid != qp->qid) {
 		return bad(qp, err, "queue identifier", queue->qid);
 	}
-	if (queue->entries < 2 || queue->entries > 65536) {
+	if (queue->entries < 2 || queue->entries > 65536 ||
+	    (qp->qid != 0 && queue->entries != header->queue_entries)) {
 		return bad(qp, err, "number of entries", queue->entries);
 	}
-	if (queue->slot_count < 1 || queue->slot_count > header->slots_max ||
-	    queue->slot_count > queue->entries - 1) {
+	if (queue->slot_count !=
+	    HF_MIN(queue->entries - 1, header->slots_max)) {
 		return bad(qp, err, "number of slots", queue->slot_count);
 	}
 	if (queue->record_count != header->records_max) {

@@ -196,9 +196,27 @@ static int verify_io(const Holdfast__Saved__Worker *worker,
 						"ledger does not have");
 }
 
+/* The ledger's next namespace from *@at on, which moves behind it; NULL. */
+static const struct hf_ledger_namespace *
+next_namespace(const struct hf_ledger_header *header, size_t *at)
+{
+	while (*at < HF_LEDGER_NAMESPACES_MAX) {
+		const struct hf_ledger_namespace *ns = &header->namespaces[*at];
+
+		(*at)++;
+		if (ns->nsid != 0) {
+			return ns;
+		}
+	}
+	return NULL;
+}
+
 static int verify_namespaces(const Holdfast__Saved__Driver *saved,
+			     const struct hf_ledger_header *header,
 			     struct hf_error *err)
 {
+	size_t at = 0;
+
 	if (saved->n_namespaces > HF_LEDGER_NAMESPACES_MAX) {
 		return refuse(err, "it has too many namespaces");
 	}
@@ -209,8 +227,18 @@ static int verify_namespaces(const Holdfast__Saved__Driver *saved,
 					   "Identify Namespace data of 4096 "
 					   "bytes");
 		}
+		const struct hf_ledger_namespace *ns =
+			next_namespace(header, &at);
+		if (ns == NULL || ns->nsid != saved->namespaces[i]->nsid ||
+		    memcmp(ns->identify, saved->namespaces[i]->identify_ns.data,
+			   sizeof(ns->identify)) != 0) {
+			return refuse(err, "its namespaces are not the "
+					   "ledger's");
+		}
 	}
-	return 0;
+	return next_namespace(header, &at) == NULL
+		       ? 0
+		       : refuse(err, "a namespace of the ledger is not in it");
 }
 
 static int verify(const Holdfast__Saved__Driver *saved,
@@ -229,7 +257,7 @@ static int verify(const Holdfast__Saved__Driver *saved,
 	if (saved->worker_data == NULL) {
 		return refuse(err, "it has no queues");
 	}
-	rc = verify_namespaces(saved, err);
+	rc = verify_namespaces(saved, ledger->header, err);
 	if (rc != 0) {
 		return rc;
 	}

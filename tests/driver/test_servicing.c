@@ -763,6 +763,89 @@ BOTH(a_reset_after_a_restore_ends_what_was_inherited)
 BOTH(closing_after_a_restore_shuts_down)
 BOTH(who_does_not_want_the_state_clears_the_device)
 
+/* One step each: an I/O more, the controller goes on, one completion is
+ * taken. */
+static const char steps[] = "SSeSereSeerreSeererer";
+
+static void take_steps(struct rig *rig, struct load *load, uint8_t *data,
+		       size_t count, uint32_t *submitted)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (steps[i] == 'S') {
+			put(rig, load, *submitted,
+			    *submitted % 2 == 0 ? HF_OP_WRITE : HF_OP_READ,
+			    *submitted, 1, data + *submitted * 512);
+			(*submitted)++;
+		} else if (steps[i] == 'e') {
+			(void)hf_emu_process(rig->emu, 1);
+		} else {
+			(void)hf_reap(load->queue, 1);
+		}
+	}
+}
+
+static void stop_after(struct rig *rig, size_t count, bool planned)
+{
+	bool ended[WORK_MAX];
+	uint32_t submitted = 0;
+	uint32_t left = 0;
+
+	rig->emu_options.serve = HF_EMU_MANUAL;
+	rig->options.queue_entries = 8;
+	begin(rig);
+	struct load *load = load_of(rig, 0);
+	uint8_t *data = hf_dma_alloc(rig->drv, 8192, &rig->err);
+	rig->pump = false;
+	take_steps(rig, load, data, count, &submitted);
+	hf_queue_close(load->queue);
+	for (uint32_t i = 0; i < submitted; i++) {
+		ended[i] = load->work[i].calls != 0;
+		left += ended[i] ? 0 : 1;
+	}
+	heirs_replace(rig, planned);
+	assert_int_equal(attach(rig, load, NULL), left);
+	rig->pump = true;
+	reopen(rig, load, 0);
+	for (uint32_t i = 0; i < submitted; i++) {
+		if (!ended[i]) {
+			assert_int_equal(
+				rig_finish(rig, load->queue, &load->work[i]),
+				0);
+		}
+		assert_int_equal(load->work[i].calls, 1);
+	}
+	const struct hf_emu_stats stats = rig_stats(rig);
+	assert_int_equal(stats.io_commands[nvme_cmd_write] +
+				 stats.io_commands[nvme_cmd_read],
+			 submitted);
+	assert_int_equal(stats.errors, 0);
+	drop(load);
+	heirs_end(rig);
+}
+
+static void stop_after_each(bool planned)
+{
+	for (size_t count = 0; count < sizeof(steps); count++) {
+		void *state = NULL;
+
+		assert_int_equal(rig_setup(&state), 0);
+		stop_after(state, count, planned);
+		assert_int_equal(rig_teardown(&state), 0);
+	}
+}
+
+static void saved_after_any_step_nothing_is_lost(void **state)
+{
+	(void)state;
+	stop_after_each(true);
+}
+
+static void killed_after_any_step_nothing_is_lost(void **state)
+{
+	(void)state;
+	stop_after_each(false);
+}
+
 static void keeping_alive_is_switched_off_at_run_time(void **state)
 {
 	struct rig *rig = *state;
@@ -877,6 +960,8 @@ int main(void)
 		LIST(a_reset_after_a_restore_ends_what_was_inherited),
 		LIST(closing_after_a_restore_shuts_down),
 		LIST(who_does_not_want_the_state_clears_the_device),
+		cmocka_unit_test(saved_after_any_step_nothing_is_lost),
+		cmocka_unit_test(killed_after_any_step_nothing_is_lost),
 		rig_test(keeping_alive_is_switched_off_at_run_time),
 		rig_test(keeping_alive_is_off_from_the_start_if_asked),
 		rig_test(a_saved_driver_goes_on_when_nobody_comes),
