@@ -7,7 +7,6 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "base/hint.h"
 #include "queue/qpair_internal.h"
 
@@ -408,9 +407,8 @@ uint32_t hf_qpair_reap(struct hf_qpair *qp, uint32_t budget)
 	}
 	/* Only now: the ring's head is recorded past the completion, so that a
 	 * successor does not meet it beside the command's next try. */
-	if (HF_UNLIKELY(harvest.retries) &&
-	    hf_qpair_retry(qp, hf_now_ms()) != UINT32_MAX) {
-		qp->hooks.retry(qp->hooks.ctx, qp);
+	if (HF_UNLIKELY(harvest.retries)) {
+		hf_qpair_retry_soon(qp);
 	}
 	return taken;
 }

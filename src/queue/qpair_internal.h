@@ -41,6 +41,8 @@ void hf_qpair_deliver(struct hf_qpair *qp, uint16_t number, int result);
 /* Notes a command that ended with an error; true when it is to be sent again,
  * and waits for that. Locked. */
 bool hf_qpair_failed(struct hf_qpair *qp, uint16_t number);
+/* Sends again what is due, and has the owner see to the rest. Not locked. */
+void hf_qpair_retry_soon(struct hf_qpair *qp);
 /* Has those wait on that a predecessor had waiting; they are due. */
 void hf_qpair_retry_inherit(struct hf_qpair *qp, uint32_t now_ms);
 

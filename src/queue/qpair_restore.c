@@ -442,9 +442,7 @@ void hf_qpair_resume_service(struct hf_qpair *qp)
 	qp->state = HF_QPAIR_LIVE;
 	hf_qpair_resume(qp);
 	hf_qpair_unlock(qp);
-	if (hf_qpair_retry(qp, hf_now_ms()) != UINT32_MAX) {
-		qp->hooks.retry(qp->hooks.ctx, qp);
-	}
+	hf_qpair_retry_soon(qp);
 }
 
 /*

@@ -91,7 +91,9 @@ static bool is_worth_it(struct hf_qpair *qp, uint16_t number,
 		entry->born_tick = slot->tick;
 	}
 	uint32_t tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
-	uint64_t age_ms = (uint64_t)(tick - entry->born_tick) * HF_TICK_MS;
+	int32_t age_ticks = (int32_t)(tick - entry->born_tick);
+	/* The clock is coarse, and may be behind a predecessor's. */
+	uint64_t age_ms = (uint64_t)HF_MAX(age_ticks, 0) * HF_TICK_MS;
 	uint64_t delay_ms =
 		hf_retry_delay_ms(qp->retry, kind, slot->status, entry->tries);
 	if (entry->tries >= qp->retry->max ||
@@ -173,6 +175,16 @@ uint32_t hf_qpair_retry(struct hf_qpair *qp, uint32_t now_ms)
 	hf_qpair_commit(qp);
 	hf_qpair_unlock(qp);
 	return next_ms;
+}
+
+void hf_qpair_retry_soon(struct hf_qpair *qp)
+{
+	(void)hf_qpair_retry(qp, hf_now_ms());
+	/* Also where the queue was fenced meanwhile and nothing is due: it
+	 * goes on with them when it goes live again. */
+	if (hf_qpair_retries_wait(qp)) {
+		qp->hooks.retry(qp->hooks.ctx, qp);
+	}
 }
 
 bool hf_qpair_retries_wait(struct hf_qpair *qp)

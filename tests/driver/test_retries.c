@@ -435,6 +435,57 @@ static void a_storm_of_retries_ends_each_once(void **state)
 	free(work);
 }
 
+static bool all_ended(void *arg)
+{
+	const struct rig_io *work = arg;
+	uint32_t ended = 0;
+
+	for (uint32_t i = 0; i < 200; i++) {
+		ended += __atomic_load_n(&work[i].calls, __ATOMIC_ACQUIRE) != 0;
+	}
+	return ended == 200;
+}
+
+/* The same with threads, and resets at any moment: what waits is not
+ * forgotten by a queue that was fenced meanwhile. */
+static void a_storm_of_retries_and_resets_ends_each_once(void **state)
+{
+	enum { COUNT = 200 };
+	struct rig *rig = *state;
+	struct rig_io *work = calloc(COUNT, sizeof(*work));
+	struct hf_queue *queue;
+
+	rig->options.retries = 50;
+	rig->options.runtime = true;
+	rig_open(rig);
+	uint8_t *data = hf_dma_alloc(rig->drv, 4096, &rig->err);
+	assert_int_equal(
+		hf_queue_open(&queue, rig->drv, 0, HF_THREAD, &rig->err), 0);
+	rig_rule(rig, "io,prob=0.4,seed=5:status=generic/21h");
+	rig_rule(rig, "io,prob=0.05,seed=6:status=generic/82h");
+	for (uint32_t i = 0; i < COUNT; i++) {
+		struct hf_io *io = &work[i].io;
+
+		rig_prep(&work[i], rig->ns, i % 2 ? HF_OP_READ : HF_OP_WRITE,
+			 i * 8, 8, data);
+		assert_int_equal(hf_submit(queue, &io, 1), 1);
+		if (i % 20 == 19) {
+			reset_now(rig);
+			(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+		}
+	}
+	rig_until(rig, all_ended, work);
+
+	for (uint32_t i = 0; i < COUNT; i++) {
+		assert_int_equal(work[i].calls, 1);
+		assert_true(work[i].result == 0 ||
+			    work[i].result == -ECONNRESET);
+	}
+	hf_queue_close(queue);
+	rig_close(rig);
+	free(work);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +507,7 @@ int main(void)
 		rig_test(what_waits_ends_once_when_the_driver_is_closed),
 		rig_test(one_that_took_too_long_is_not_begun_anew),
 		rig_test(a_storm_of_retries_ends_each_once),
+		rig_test(a_storm_of_retries_and_resets_ends_each_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
