@@ -5,6 +5,7 @@
  * sees one end, whatever happens meanwhile.
  * Method: statuses from the emulated controller's faults.
  */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,29 @@ static void waits(struct one *one)
 		assert_false(hf_deadline_passed(deadline));
 		(void)hf_reap(one->queue, 16);
 	}
+}
+
+/* Under the identifier of the last try, a late second completion of that one
+ * would be taken for the next one's. */
+static void each_try_has_an_identifier_of_its_own(void **state)
+{
+	struct rig *rig = *state;
+	struct one one;
+
+	one_open(&one, rig);
+	rig_rule(rig, "io-read,count=3:status=generic/21h");
+	one_submit(&one, HF_OP_READ, 8);
+	assert_int_equal(rig_finish(rig, one.queue, &one.work), 0);
+	const struct hf_qpair *qp = rig->drv->io[0];
+	const struct hf_trouble_error *errors = qp->trouble.errors;
+	uint16_t slot = le16toh(errors[0].sqe.cid) & qp->pending.number_mask;
+
+	assert_int_equal(qp->trouble.error_count, 3);
+	assert_int_not_equal(errors[0].sqe.cid, errors[1].sqe.cid);
+	assert_int_not_equal(errors[1].sqe.cid, errors[2].sqe.cid);
+	assert_int_not_equal(errors[2].sqe.cid,
+			     qp->pending.slots[slot].sqe.cid);
+	hf_queue_close(one.queue);
 }
 
 static void one_that_was_interrupted_is_sent_again(void **state)
@@ -490,6 +514,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		rig_test(one_that_was_interrupted_is_sent_again),
+		rig_test(each_try_has_an_identifier_of_its_own),
 		rig_test(statuses_are_told_apart),
 		rig_test(tries_are_bounded),
 		rig_test(no_retries_hand_each_error_to_the_caller),
