@@ -111,8 +111,19 @@ static void look(const char *keeper)
 	int socket = hf_keeper_connect(keeper, &err);
 
 	check(socket < 0 ? socket : 0, "hf_keeper_connect", &err);
+	/* While its owner goes on, what will be needed is made ready... */
+	struct hf_carry *early;
+
+	check(hf_keeper_preview_on(socket, "disk0", &early, &err),
+	      "hf_keeper_preview_on", &err);
+	hf_carry_map_ahead(early);
+	printf("driven by process %d\n", hf_carry_owner(early));
+	/* ...and used once it has left. */
 	check(hf_keeper_get_on(socket, "disk0", &carry, &err),
 	      "hf_keeper_get_on", &err);
+	hf_carry_use_maps(carry, early);
+	printf("memory of the program's own: %p\n",
+	       hf_carry_take_memory(carry, "table", 4096));
 	close(socket);
 
 	/* It becomes the set's, which was received. */
@@ -146,7 +157,8 @@ static void refuse(void)
 		perror("socketpair");
 		exit(1);
 	}
-	printf("asked: %d\n", hf_handover_asked("hello", 5));
+	printf("asked: %d, %d\n", hf_handover_asked("hello", 5),
+	       hf_handover_preview_asked("hello", 5));
 	check(hf_handover_give(sockets[0], NULL, -EBUSY, &err),
 	      "hf_handover_give", &err);
 	close(sockets[0]);

@@ -90,14 +90,28 @@ static void predecessor(const char *address, int socket)
 	check(hf_driver_carry(drv, &carry, &err), "hf_driver_carry", &err);
 	check(hf_carry_send(carry, socket, &err), "hf_carry_send", &err);
 	hf_carry_free(carry);
-	hf_driver_leave(drv);
-	/* Now that it is left, the successor may take it. */
+	/* Now the successor may take it, and what this process has to put away
+	 * does not keep it waiting. */
+	hf_driver_disown(drv);
 	if (send(socket, bytes, len_bytes, 0) != (ssize_t)len_bytes) {
 		perror("send");
 		exit(1);
 	}
 	free(bytes);
+	hf_driver_leave(drv);
 	printf("predecessor: left with %d reads under way\n", READS);
+}
+
+/* Where the time went. */
+static void tell_times(const struct hf_driver *drv)
+{
+	struct hf_servicing_step steps[32];
+	uint32_t count = hf_driver_steps(drv, HF_SERVICING_RESTORE, steps, 32);
+
+	for (uint32_t i = 0; i < count && i < 32; i++) {
+		printf("successor: %-28s %6llu us\n", steps[i].name,
+		       (unsigned long long)(steps[i].took_ns / 1000));
+	}
 }
 
 /* What the predecessor left behind, by cookie and by memory. */
@@ -164,6 +178,7 @@ static void successor(int socket)
 		check(hf_device_clear(device, &err), "hf_device_clear", &err);
 		exit(1);
 	}
+	tell_times(drv);
 	look_around(drv);
 	check(hf_namespace_open(&ns, drv, 1, &err), "hf_namespace_open", &err);
 	attach_reads(drv, ns);

@@ -118,6 +118,43 @@ HF_API HF_MUST_CHECK int hf_carry_copy(struct hf_carry **copy,
 				       struct hf_error *err);
 
 /**
+ * hf_carry_map_ahead() - map the memory of a set before it is needed
+ * @carry: a set that was received while its owner goes on
+ *
+ * What hf_device_adopt() and what comes after it would touch for the first
+ * time, in the middle of a hand-over, is touched here. Nothing is read but to
+ * touch it, and nothing is written. Best effort.
+ *
+ * Context: any thread; may take long for much memory.
+ */
+HF_API void hf_carry_map_ahead(struct hf_carry *carry);
+
+/**
+ * hf_carry_use_maps() - let a set have what was mapped ahead for another
+ * @carry: the set that the owner left
+ * @early: the set that it had shown; gone afterwards
+ *
+ * Before hf_device_adopt(). Only what both name is used: an owner's memory may
+ * have changed in between.
+ *
+ * Context: any thread; never blocks.
+ */
+HF_API void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early);
+
+/**
+ * hf_carry_take_memory() - memory of the program's own that was mapped ahead
+ * @carry: the set
+ * @name: of its descriptor, which stays where it is
+ * @len_bytes: all of the file
+ *
+ * Context: any thread; never blocks.
+ * Return: the caller's, for munmap(), or NULL when it was not mapped: then the
+ * caller does.
+ */
+HF_API void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
+				  uint64_t len_bytes);
+
+/**
  * hf_carry_to_exec() - let a set pass the next exec of this process
  * @carry: a set that owns its descriptors
  * @err: what went wrong; may be NULL
@@ -249,6 +286,35 @@ HF_API HF_MUST_CHECK int hf_keeper_get_on(int socket, const char *name,
 					  struct hf_error *err);
 
 /**
+ * hf_keeper_preview_on() - see a set while its owner goes on
+ * @socket: from hf_keeper_connect(); stays open
+ * @name: of the set
+ * @carry: receives a copy of the set, for hf_carry_map_ahead(); the device is
+ *         not to be had with it
+ * @err: what went wrong; may be NULL
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0, -ENOENT, -EPROTO or -EOPNOTSUPP from one that cannot show it,
+ * another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_preview_on(int socket, const char *name,
+					      struct hf_carry **carry,
+					      struct hf_error *err);
+
+/**
+ * hf_handover_preview_asked() - does this message ask to see what there is?
+ * @message: as it came from a SOCK_SEQPACKET socket
+ * @len_bytes: its length
+ *
+ * It is answered with a set of hf_driver_carry(), by hf_handover_give(), and
+ * the owner goes on.
+ *
+ * Context: any thread; never blocks.
+ * Return: whether it does.
+ */
+HF_API bool hf_handover_preview_asked(const void *message, size_t len_bytes);
+
+/**
  * hf_handover_asked() - does this message ask a live owner for its device?
  * @message: as it came from a SOCK_SEQPACKET socket
  * @len_bytes: its length
@@ -265,7 +331,7 @@ HF_API bool hf_handover_asked(const void *message, size_t len_bytes);
  * @refusal: with NULL: a negative errno
  * @err: what went wrong; may be NULL
  *
- * After hf_driver_leave(): the successor begins at once.
+ * After hf_driver_disown() or hf_driver_leave(): the successor begins at once.
  *
  * Context: blocks, five seconds at most.
  * Return: 0 or a negative errno.

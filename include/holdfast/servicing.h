@@ -54,6 +54,19 @@ HF_API HF_MUST_CHECK int hf_driver_resume(struct hf_driver *drv,
 					  struct hf_error *err);
 
 /**
+ * hf_driver_disown() - let a successor have the device, and look on
+ * @drv: a driver that was saved
+ *
+ * The lock that says who drives the device is released, and the device not
+ * touched any more: the successor may begin, while what this process has still
+ * to put away does not keep it waiting. Only hf_driver_leave() may follow, once
+ * the successor has it, or is known not to come.
+ *
+ * Context: control path; never blocks.
+ */
+HF_API void hf_driver_disown(struct hf_driver *drv);
+
+/**
  * hf_driver_leave() - let go of a saved driver's device, and leave it running
  * @drv: a driver that was saved; gone afterwards
  *
@@ -64,6 +77,38 @@ HF_API HF_MUST_CHECK int hf_driver_resume(struct hf_driver *drv,
  * Context: control path.
  */
 HF_API void hf_driver_leave(struct hf_driver *drv);
+
+/* What hf_driver_steps() tells of. */
+enum hf_servicing {
+	HF_SERVICING_SAVE,    /* hf_driver_save() */
+	HF_SERVICING_RESTORE, /* hf_device_adopt() to hf_driver_restore() */
+};
+
+/**
+ * struct hf_servicing_step - what was done, and when
+ * @name: in a few words
+ * @began_ns: CLOCK_MONOTONIC, the same for all processes of the machine
+ * @took_ns: how long it took
+ */
+struct hf_servicing_step {
+	char name[40];
+	uint64_t began_ns;
+	uint64_t took_ns;
+};
+
+/**
+ * hf_driver_steps() - where the time of a save, or of a restore, went
+ * @drv: the driver
+ * @what: which of the two; the last one of this process
+ * @steps: to fill, in the order in which they were done
+ * @max: room in @steps
+ *
+ * Context: any thread but not during the call that it tells of; never blocks.
+ * Return: how many there are, 0 when it was not done.
+ */
+HF_API uint32_t hf_driver_steps(const struct hf_driver *drv,
+				enum hf_servicing what,
+				struct hf_servicing_step *steps, uint32_t max);
 
 /**
  * hf_driver_set_keepalive() - may the controller outlive this driver?
@@ -97,6 +142,18 @@ HF_API HF_MUST_CHECK int hf_driver_carry(struct hf_driver *drv,
  * Context: any thread.
  */
 HF_API void hf_carry_free(struct hf_carry *carry);
+
+/**
+ * hf_carry_owner() - who drives the device of a set?
+ * @carry: the set
+ *
+ * The process of which hf_device_adopt() would say -EBUSY: a successor that
+ * stands by waits for the end of it with pidfd_open(2).
+ *
+ * Context: any thread; never blocks.
+ * Return: its process ID; 0 when nobody does, or the set has no device.
+ */
+HF_API int hf_carry_owner(const struct hf_carry *carry);
 
 /**
  * hf_carry_send() - send a set over a connected UNIX socket

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "holdfast/servicing.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +22,9 @@
 int hf_driver_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 		   struct hf_error *err)
 {
+	hf_steps_begin(&drv->save_steps);
 	hf_runtime_pause(drv);
+	hf_steps_mark(&drv->save_steps, "stop the threads");
 	int rc = hf_save(drv, bytes, len_bytes, err);
 	if (rc != 0) {
 		/* It ran on, and goes on running. */
@@ -35,6 +39,35 @@ int hf_driver_resume(struct hf_driver *drv, struct hf_error *err)
 {
 	hf_save_undo(drv);
 	return hf_runtime_unpause(drv, err);
+}
+
+void hf_driver_disown(struct hf_driver *drv)
+{
+	/* Nothing of ours comes after a successor's: this process's threads
+	 * are gone, and its queues are fenced. */
+	assert(drv->saved);
+	hf_ledger_unlock(&drv->ledger);
+}
+
+uint32_t hf_driver_steps(const struct hf_driver *drv, enum hf_servicing what,
+			 struct hf_servicing_step *steps, uint32_t max)
+{
+	const struct hf_steps *taken =
+		what == HF_SERVICING_SAVE ? &drv->save_steps : &drv->dev->steps;
+	uint64_t began_ns = taken->began_ns;
+
+	for (uint32_t i = 0; i < taken->count && i < max; i++) {
+		const struct hf_step *step = &taken->steps[i];
+
+		steps[i] = (struct hf_servicing_step){
+			.began_ns = began_ns,
+			.took_ns = step->ended_ns - began_ns,
+		};
+		snprintf(steps[i].name, sizeof(steps[i].name), "%s",
+			 step->name);
+		began_ns = step->ended_ns;
+	}
+	return taken->count;
 }
 
 void hf_driver_leave(struct hf_driver *drv)
@@ -67,6 +100,13 @@ int hf_driver_carry(struct hf_driver *drv, struct hf_carry **out,
 	return 0;
 }
 
+int hf_carry_owner(const struct hf_carry *carry)
+{
+	int fd = hf_fdset_find(&carry->set, "ledger");
+
+	return fd < 0 ? 0 : hf_ledger_owner(fd);
+}
+
 static int adopt_ledger(struct hf_ledger *ledger, struct hf_carry *carry,
 			struct hf_error *err)
 {
@@ -76,7 +116,9 @@ static int adopt_ledger(struct hf_ledger *ledger, struct hf_carry *carry,
 		return hf_error_set(err, -ENOENT,
 				    "the ledger was not handed over");
 	}
-	int rc = hf_ledger_adopt(ledger, fd, err);
+	void *ahead =
+		hf_fdset_take_map(&carry->set, fd, hf_ledger_file_bytes(fd));
+	int rc = hf_ledger_adopt_at(ledger, fd, ahead, err);
 	if (rc != 0) {
 		close(fd);
 		return rc;
@@ -95,16 +137,19 @@ int hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
 {
 	struct hf_device_options defaults;
 	struct hf_ledger ledger = {0};
+	struct hf_steps steps;
 	char kind[32] = "";
 
 	hf_device_options_init(&defaults);
 	if (options == NULL) {
 		options = &defaults;
 	}
+	hf_steps_begin(&steps);
 	int rc = adopt_ledger(&ledger, carry, err);
 	if (rc != 0) {
 		return rc;
 	}
+	hf_steps_mark(&steps, "take ownership");
 	(void)!hf_fdset_get_text(&carry->set, "kind", kind, sizeof(kind));
 	if (strcmp(kind, "vfio") == 0) {
 		rc = hf_vfio_adopt(device, &carry->set, options, err);
@@ -119,6 +164,8 @@ int hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
 		hf_ledger_close(&ledger);
 		return rc;
 	}
+	hf_steps_append(&steps, &(*device)->steps);
+	(*device)->steps = steps;
 	(*device)->inherited = ledger;
 	return 0;
 }
@@ -141,7 +188,9 @@ int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 	rc = hf_runtime_create(*drv, err);
 	if (rc != 0) {
 		hf_restore_undo(*drv);
+		return rc;
 	}
+	hf_steps_mark(&device->steps, "start the threads");
 	return rc;
 }
 

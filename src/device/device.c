@@ -153,6 +153,26 @@ int hf_reg_read64(struct hf_device *dev, uint32_t offset, uint64_t *value)
 	return rc != 0 ? rc : dev->ops->reg_read(dev, offset, 8, value);
 }
 
+int hf_reg_read_many(struct hf_device *dev, struct hf_reg_read *reads,
+		     uint32_t count)
+{
+	int rc = 0;
+
+	assert(count <= HF_REG_READS_MAX);
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		reads[i].value = 0;
+		rc = reg_check(dev, reads[i].offset, reads[i].size_bytes);
+	}
+	if (rc == 0 && dev->ops->reg_read_many != NULL) {
+		return dev->ops->reg_read_many(dev, reads, count);
+	}
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		rc = dev->ops->reg_read(dev, reads[i].offset,
+					reads[i].size_bytes, &reads[i].value);
+	}
+	return rc;
+}
+
 int hf_reg_write32(struct hf_device *dev, uint32_t offset, uint32_t value)
 {
 	int rc = reg_check(dev, offset, 4);

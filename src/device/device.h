@@ -9,6 +9,7 @@
 
 #include "base/barrier.h"
 #include "base/log.h"
+#include "base/steps.h"
 #include "device/dma.h"
 #include "device/fdset.h"
 #include "holdfast/device.h"
@@ -26,6 +27,17 @@ enum hf_release {
 /* Register offsets lie below this on every backing. */
 #define HF_BAR0_MIN_BYTES 0x1008u
 
+/* One of several registers that are read together. */
+struct hf_reg_read {
+	uint32_t offset;
+	uint32_t size_bytes; /* 4 or 8; offset is aligned to it */
+	uint64_t value;      /* receives it */
+};
+
+enum {
+	HF_REG_READS_MAX = 16,
+};
+
 /*
  * One backing. The functions are called with the control lock of the driver
  * held, except reg_read and reg_write, which any thread may call.
@@ -39,6 +51,11 @@ struct hf_device_ops {
 			uint32_t size_bytes, uint64_t *value);
 	int (*reg_write)(struct hf_device *dev, uint32_t offset,
 			 uint32_t size_bytes, uint64_t value);
+
+	/* Several reads in one turn, in order, each as reg_read. NULL where one
+	 * after the other is as good. */
+	int (*reg_read_many)(struct hf_device *dev, struct hf_reg_read *reads,
+			     uint32_t count);
 
 	/* How many vectors there are; 1 or more on a device that works. */
 	uint32_t (*irq_count)(struct hf_device *dev);
@@ -91,7 +108,8 @@ struct hf_device {
 	struct hf_dma dma;
 	/* Of a device that was taken over: what its driver left. */
 	struct hf_ledger inherited;
-	uint16_t pci_vendor; /* 0 where it is not known */
+	struct hf_steps steps; /* of taking it over, and of restoring */
+	uint16_t pci_vendor;   /* 0 where it is not known */
 	uint16_t pci_device;
 };
 
@@ -115,6 +133,9 @@ HF_MUST_CHECK int hf_reg_read32(struct hf_device *dev, uint32_t offset,
 				uint32_t *value);
 HF_MUST_CHECK int hf_reg_read64(struct hf_device *dev, uint32_t offset,
 				uint64_t *value);
+/* @count up to HF_REG_READS_MAX. */
+HF_MUST_CHECK int hf_reg_read_many(struct hf_device *dev,
+				   struct hf_reg_read *reads, uint32_t count);
 HF_MUST_CHECK int hf_reg_write32(struct hf_device *dev, uint32_t offset,
 				 uint32_t value);
 HF_MUST_CHECK int hf_reg_write64(struct hf_device *dev, uint32_t offset,

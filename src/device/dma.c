@@ -42,10 +42,10 @@ int hf_dma_memfd(const char *name, uint64_t len_bytes, unsigned int flags)
 	return hf_take_fd(&fd);
 }
 
-void *hf_dma_map_shared(int fd, uint64_t len_bytes)
+void *hf_dma_map_shared(int fd, uint64_t len_bytes, int flags)
 {
-	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    fd, 0);
+	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | flags, fd, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
@@ -56,6 +56,7 @@ int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev)
 	dma->registry = NULL;
 	dma->registry_fd = -1;
 	dma->allocated_bytes = 0;
+	dma->regions_end = 0;
 	dma->next_pool_bytes = POOL_MIN_BYTES;
 	dma->map.top = NULL;
 	dma->regions = calloc(HF_REGISTRY_REGIONS_MAX, sizeof(*dma->regions));
@@ -84,7 +85,7 @@ int hf_dma_init(struct hf_dma *dma, struct hf_device *dev, struct hf_error *err)
 		return dma_no_memory(dma, err);
 	}
 	dma->registry =
-		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry));
+		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry), 0);
 	if (dma->registry == NULL) {
 		return dma_no_memory(dma, err);
 	}
@@ -341,6 +342,7 @@ int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 		return rc;
 	}
 	dma->regions[*index].map = *map;
+	dma->regions_end = HF_MAX(dma->regions_end, *index + 1);
 	__atomic_store_n(&entry->state, HF_REGION_MAPPED, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -350,8 +352,7 @@ uint8_t *hf_dma_vaddr(struct hf_dma *dma, uint64_t iova, uint64_t len_bytes)
 	uint8_t *vaddr = NULL;
 
 	pthread_mutex_lock(&dma->lock);
-	for (uint32_t i = 0; vaddr == NULL && i < HF_REGISTRY_REGIONS_MAX;
-	     i++) {
+	for (uint32_t i = 0; vaddr == NULL && i < dma->regions_end; i++) {
 		const struct hf_dma_mapping *map = &dma->regions[i].map;
 
 		if (dma->registry->regions[i].state == HF_REGION_MAPPED &&

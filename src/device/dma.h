@@ -68,7 +68,8 @@ struct hf_dma {
 	struct hf_dma_registry *registry; /* shared mapping */
 	int registry_fd;
 	struct hf_dma_region
-		*regions; /* as many as the registry has room for */
+		*regions;     /* as many as the registry has room for */
+	uint32_t regions_end; /* those that were ever in use are below it */
 	uint64_t allocated_bytes;
 	uint64_t next_pool_bytes; /* pools grow, so that they stay few */
 	struct hf_iova_map map;

@@ -40,8 +40,13 @@ static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
 	    st.st_size != (off_t)sizeof(*dma->registry)) {
 		return bad(dma, err, "its size, version", 0);
 	}
-	dma->registry =
-		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry));
+	dma->registry = hf_fdset_take_map(set, dma->registry_fd,
+					  sizeof(*dma->registry));
+	if (dma->registry == NULL) {
+		/* All of it is read: one call is cheaper than many faults. */
+		dma->registry = hf_dma_map_shared(
+			dma->registry_fd, sizeof(*dma->registry), MAP_POPULATE);
+	}
 	if (dma->registry == NULL) {
 		return hf_error_set(err, -ENOMEM,
 				    "%s: the registry of DMA memory cannot be "
@@ -121,8 +126,15 @@ static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 				    dma->dev->id, index,
 				    (unsigned long long)entry->len_bytes);
 	}
-	void *vaddr = mmap(NULL, entry->len_bytes, PROT_READ | PROT_WRITE,
-			   MAP_SHARED, region->map.fd, (off_t)entry->fd_offset);
+	void *vaddr = entry->fd_offset == 0
+			      ? hf_fdset_take_map(set, region->map.fd,
+						  entry->len_bytes)
+			      : NULL;
+	if (vaddr == NULL) {
+		vaddr = mmap(NULL, entry->len_bytes, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, region->map.fd,
+			     (off_t)entry->fd_offset);
+	}
 	if (vaddr == MAP_FAILED ||
 	    hf_iova_map_add(&dma->map, vaddr, entry->len_bytes, entry->iova) !=
 		    0) {
@@ -132,6 +144,7 @@ static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 	}
 	region->map.vaddr = vaddr;
 	region->adopted = true;
+	dma->regions_end = index + 1; /* they come in this order */
 	if (entry->kind == HF_REGION_POOL) {
 		region->pages = entry->len_bytes / HF_DMA_PAGE;
 		region->used = calloc((region->pages + 63) / 64,

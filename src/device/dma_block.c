@@ -27,7 +27,7 @@ static int pool_memfd(const struct hf_dma *dma, uint64_t len_bytes,
 	if (huge != HF_HUGE_PAGES_OFF) {
 		fd = hf_dma_memfd("holdfast-dma", len_bytes,
 				  MFD_HUGETLB | MFD_HUGE_2MB);
-		*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes) : NULL;
+		*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes, 0) : NULL;
 		if (*vaddr != NULL) {
 			return fd;
 		}
@@ -40,7 +40,7 @@ static int pool_memfd(const struct hf_dma *dma, uint64_t len_bytes,
 	}
 
 	fd = hf_dma_memfd("holdfast-dma", len_bytes, 0);
-	*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes) : NULL;
+	*vaddr = fd >= 0 ? hf_dma_map_shared(fd, len_bytes, 0) : NULL;
 	if (fd >= 0 && *vaddr == NULL) {
 		close(fd);
 		fd = -ENOMEM;

@@ -11,7 +11,8 @@
 HF_MUST_CHECK int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev);
 
 /* A shared mapping of all of @fd, or NULL. */
-void *hf_dma_map_shared(int fd, uint64_t len_bytes);
+/* @flags: more of mmap's. */
+void *hf_dma_map_shared(int fd, uint64_t len_bytes, int flags);
 
 /* A memfd of that size, sealed; or -errno. */
 int hf_dma_memfd(const char *name, uint64_t len_bytes, unsigned int flags);

@@ -14,6 +14,8 @@ void hf_fdset_init(struct hf_fdset *set)
 {
 	set->count = 0;
 	set->text[0] = '\0';
+	set->maps = NULL;
+	set->map_count = 0;
 }
 
 int hf_fdset_add(struct hf_fdset *set, int fd, struct hf_error *err,

@@ -25,6 +25,8 @@ struct hf_fdset {
 		int fd;
 	} entries[HF_FDSET_MAX];
 	char text[HF_FDSET_TEXT_BYTES];
+	struct hf_fdset_map *maps; /* mapped ahead; see below */
+	uint32_t map_count;
 };
 
 void hf_fdset_init(struct hf_fdset *set);
@@ -48,5 +50,17 @@ HF_MUST_CHECK int hf_fdset_get_text(const struct hf_fdset *set, const char *key,
 /* The same for an unsigned number; -EINVAL when it is none. */
 HF_MUST_CHECK int hf_fdset_get_u64(const struct hf_fdset *set, const char *key,
 				   uint64_t *value);
+/*
+ * A successor that has a copy of the set while the owner still goes on can map
+ * what it will need, and touch it: page tables are what takes time then.
+ * Files that do not fit, or could shrink meanwhile, are left out.
+ */
+void hf_fdset_map_ahead(struct hf_fdset *set);
+/* The mappings of files that both sets have; the rest is unmapped. */
+void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from);
+/* All of @fd's file, mapped ahead; the caller's now. NULL: it is not. */
+void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes);
+void hf_fdset_unmap(struct hf_fdset *set);
+
 /* Closes every descriptor that is in the set: for one that was received. */
 void hf_fdset_close(struct hf_fdset *set);

@@ -184,9 +184,11 @@ int hf_vfio_adopt(struct hf_device **out, struct hf_fdset *set,
 	}
 	if (rc == 0) {
 		rc = hf_vfio_bus_master(vfio, true, err);
+		hf_steps_mark(&vfio->dev.steps, "look at the function");
 	}
 	if (rc == 0) {
 		rc = hf_dma_adopt(&vfio->dev.dma, &vfio->dev, set, err);
+		hf_steps_mark(&vfio->dev.steps, "map the DMA memory");
 	}
 	if (rc != 0) {
 		adopt_undo(vfio);

@@ -35,6 +35,12 @@ static int vu_reg_read(struct hf_device *dev, uint32_t offset,
 	return rc;
 }
 
+static int vu_reg_read_many(struct hf_device *dev, struct hf_reg_read *reads,
+			    uint32_t count)
+{
+	return hf_vfu_registers_read(hf_vfio_user_of(dev), reads, count);
+}
+
 static int vu_reg_write(struct hf_device *dev, uint32_t offset,
 			uint32_t size_bytes, uint64_t value)
 {
@@ -203,6 +209,7 @@ static void vu_destroy(struct hf_device *dev, enum hf_release how)
 static const struct hf_device_ops vfio_user_ops = {
 	.kind = "vfio-user",
 	.reg_read = vu_reg_read,
+	.reg_read_many = vu_reg_read_many,
 	.reg_write = vu_reg_write,
 	.irq_count = vu_irq_count,
 	.irq_map = vu_irq_map,

@@ -11,15 +11,19 @@
 #include "device/vfio_user_setup.h"
 
 /*
- * One request proves that the server is there, and collects the replies that
- * the predecessor left. What it was doing to the interrupts is done again:
- * either order of events ends the same way.
+ * After a planned hand-over nothing is under way on the connection: the
+ * socket tells whether the server has gone. After a crash,
+ * one request collects the replies that the predecessor left. What it was doing
+ * to the interrupts is done again: either order of events ends the same way.
  */
 static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
 {
 	uint32_t interrupted = vu->conn.interrupted_command;
 	uint8_t id[4];
 
+	if (!vu->conn.stale_expected) {
+		return hf_vfu_conn_peer(&vu->conn, err);
+	}
 	int rc = hf_vfu_region_read(vu, VFIO_PCI_CONFIG_REGION_INDEX, 0, id,
 				    sizeof(id), err);
 	if (rc == 0 && (interrupted == VFU_DEVICE_SET_IRQS ||
@@ -48,11 +52,14 @@ int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
 	if (rc == 0) {
 		hf_vfu_map_doorbells(vu);
 		hf_vfu_set_limits(vu);
+		hf_steps_mark(&vu->dev.steps, "take the connection");
 		rc = vu_go_on(vu, err);
+		hf_steps_mark(&vu->dev.steps, "hear from the server");
 	}
 	if (rc == 0) {
 		vu->adopting = true;
 		rc = hf_dma_adopt(&vu->dev.dma, &vu->dev, set, err);
+		hf_steps_mark(&vu->dev.steps, "map the DMA memory");
 	}
 	if (rc != 0) {
 		hf_vfu_free(vu);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,20 @@ int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd, int journal_fd,
 	conn->fd = fd;
 	conn->established = true;
 	return 0;
+}
+
+int hf_vfu_conn_peer(struct hf_vfu_conn *conn, struct hf_error *err)
+{
+	struct pollfd pfd = {.fd = conn->fd, .events = POLLRDHUP};
+	int rc = 0;
+
+	pthread_mutex_lock(&conn->lock);
+	if (poll(&pfd, 1, 0) == 1) {
+		rc = lose(conn, -ENODEV, err,
+			  "the server has closed the connection");
+	}
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
 }
 
 int hf_vfu_memory_add(struct hf_vfu_conn *conn, uint64_t iova, void *vaddr,
@@ -531,40 +546,72 @@ static int await_reply(struct hf_vfu_conn *conn, const struct vfu_header *sent,
 	}
 }
 
-static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
-		    struct hf_error *err)
+static int send_request(struct hf_vfu_conn *conn,
+			const struct hf_vfu_call *call, bool first,
+			uint64_t deadline_ns, struct vfu_header *sent,
+			struct hf_error *err)
+{
+	struct hf_vfu_out out = outgoing(conn, call, 0);
+
+	if (first && !conn->stale_expected) {
+		conn->journal->oldest_id = out.header.id;
+	}
+	/* Before it is sent: the reply may come to a successor, which drops
+	 * those from the oldest to the last. */
+	__atomic_store_n(&conn->journal->pending, pending_word(&out.header),
+			 __ATOMIC_RELEASE);
+	count_up(&conn->journal->round_trips, first ? 1 : 0);
+	conn->fresh_round_trips += first ? 1 : 0;
+	*sent = out.header;
+	int rc = hf_vfu_socket_send(conn->fd, deadline_ns, &out);
+	return rc != 0 ? send_failed(conn, rc, call->command, err) : 0;
+}
+
+static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
+		    uint32_t count, struct hf_error *err)
 {
 	uint64_t deadline_ns = hf_deadline_ms(conn->timeout_ms);
+	struct vfu_header sent[HF_VFU_CALLS_MAX];
+	int rc = 0;
 
 	if (hf_vfu_conn_lost(conn)) {
 		return lose(conn, -ENODEV, err, "%s", "");
 	}
 
-	struct hf_vfu_out out = outgoing(conn, call, 0);
-	if (!conn->stale_expected) {
-		conn->journal->oldest_id = out.header.id;
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		rc = send_request(conn, &calls[i], i == 0, deadline_ns,
+				  &sent[i], err);
 	}
-	/* Before it is sent: the reply may come to a successor. */
-	__atomic_store_n(&conn->journal->pending, pending_word(&out.header),
-			 __ATOMIC_RELEASE);
-	count_up(&conn->journal->round_trips, 1);
-	conn->fresh_round_trips++;
-	int rc = hf_vfu_socket_send(conn->fd, deadline_ns, &out);
-	rc = rc != 0 ? send_failed(conn, rc, call->command, err)
-		     : await_reply(conn, &out.header, deadline_ns, call, err);
+	for (uint32_t i = 0; i < count && !hf_vfu_conn_lost(conn); i++) {
+		struct hf_error *first = rc == 0 ? err : NULL;
+		int one = await_reply(conn, &sent[i], deadline_ns, &calls[i],
+				      first);
+
+		/* An error reply is a reply: the others still come. */
+		rc = rc == 0 ? one : rc;
+	}
 	__atomic_store_n(&conn->journal->pending, 0, __ATOMIC_RELEASE);
+	return rc;
+}
+
+int hf_vfu_call_many(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
+		     uint32_t count, struct hf_error *err)
+{
+	assert(count <= HF_VFU_CALLS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		calls[i].reply_bytes = 0;
+		calls[i].reply_fd = -1;
+	}
+	pthread_mutex_lock(&conn->lock);
+	int rc = exchange(conn, calls, count, err);
+	pthread_mutex_unlock(&conn->lock);
 	return rc;
 }
 
 int hf_vfu_call(struct hf_vfu_conn *conn, struct hf_vfu_call *call,
 		struct hf_error *err)
 {
-	call->reply_bytes = 0;
-	call->reply_fd = -1;
-	pthread_mutex_lock(&conn->lock);
-	int rc = exchange(conn, call, err);
-	pthread_mutex_unlock(&conn->lock);
-	return rc;
+	return hf_vfu_call_many(conn, call, 1, err);
 }
 
 int hf_vfu_post(struct hf_vfu_conn *conn, const struct hf_vfu_call *call)

@@ -18,6 +18,7 @@ enum {
 	HF_VFU_OUR_MAX_XFER_BYTES = 65536,
 	HF_VFU_PAYLOAD_BYTES = HF_VFU_OUR_MAX_XFER_BYTES + 16,
 	HF_VFU_MEMORY_MAX = 1024,
+	HF_VFU_CALLS_MAX = 16,
 };
 
 #define HF_VFU_JOURNAL_MAGIC UINT64_C(0x314a5546564448ff)
@@ -115,6 +116,9 @@ HF_MUST_CHECK int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd,
 /* Makes hangup_fd readable when @fd is, too. */
 HF_MUST_CHECK int hf_vfu_conn_watch(struct hf_vfu_conn *conn, int fd,
 				    struct hf_error *err);
+/* Says, without asking the peer, whether it has gone: 0, or -ENODEV. */
+HF_MUST_CHECK int hf_vfu_conn_peer(struct hf_vfu_conn *conn,
+				   struct hf_error *err);
 /* Closes our descriptors; others may hold the connection open. */
 void hf_vfu_conn_fini(struct hf_vfu_conn *conn);
 
@@ -134,6 +138,13 @@ void hf_vfu_conn_fini(struct hf_vfu_conn *conn);
  */
 HF_MUST_CHECK int hf_vfu_call(struct hf_vfu_conn *conn,
 			      struct hf_vfu_call *call, struct hf_error *err);
+
+/* Several at once, which costs one turn of the server instead of many: all are
+ * sent, then all replies taken, in order. No more than fit a socket's buffer:
+ * HF_VFU_CALLS_MAX small ones. Return: of the first that failed. */
+HF_MUST_CHECK int hf_vfu_call_many(struct hf_vfu_conn *conn,
+				   struct hf_vfu_call *calls, uint32_t count,
+				   struct hf_error *err);
 
 /* The same without a reply: whether it worked is not told. */
 HF_MUST_CHECK int hf_vfu_post(struct hf_vfu_conn *conn,

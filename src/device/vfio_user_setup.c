@@ -435,6 +435,45 @@ int hf_vfu_region_read(struct hf_vfio_user *vu, uint32_t region,
 	return 0;
 }
 
+int hf_vfu_registers_read(struct hf_vfio_user *vu, struct hf_reg_read *reads,
+			  uint32_t count)
+{
+	struct vfu_region_access asks[HF_REG_READS_MAX];
+	struct {
+		struct vfu_region_access access;
+		uint8_t data[8];
+	} replies[HF_REG_READS_MAX] = {0};
+	struct hf_vfu_call calls[HF_REG_READS_MAX];
+
+	static_assert((int)HF_REG_READS_MAX <= (int)HF_VFU_CALLS_MAX,
+		      "in one turn");
+	assert(count <= HF_REG_READS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t bytes =
+			(uint32_t)sizeof(asks[i]) + reads[i].size_bytes;
+
+		asks[i] = (struct vfu_region_access){
+			.offset = reads[i].offset,
+			.region = VFIO_PCI_BAR0_REGION_INDEX,
+			.count = reads[i].size_bytes,
+		};
+		calls[i] = (struct hf_vfu_call){
+			.command = VFU_REGION_READ,
+			.request = &asks[i],
+			.request_bytes = sizeof(asks[i]),
+			.reply = &replies[i],
+			.reply_min_bytes = bytes,
+			.reply_max_bytes = bytes,
+		};
+	}
+	int rc = hf_vfu_call_many(&vu->conn, calls, count, NULL);
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		rc = check_echo(vu, &asks[i], &replies[i].access, NULL);
+		reads[i].value = hf_get_le64(replies[i].data);
+	}
+	return rc;
+}
+
 int hf_vfu_region_write(struct hf_vfio_user *vu, uint32_t region,
 			uint64_t offset, const void *buf, uint32_t len_bytes,
 			struct hf_error *err)

@@ -58,14 +58,17 @@ static int write_reg32(const struct hf_ctrl *ctrl, uint32_t offset,
 	return rc != 0 ? unreadable(ctrl, rc, name, err) : 0;
 }
 
-static uint32_t ready_timeout_ms(const struct hf_ctrl *ctrl)
+/* CRTO counts where CAP.CRMS says that there is one. */
+static bool has_crto(uint64_t cap)
 {
-	uint32_t units = (uint32_t)NVME_CAP_TO(ctrl->cap);
-	uint32_t crto;
+	return (cap >> CAP_CRMS_SHIFT & 3) != 0;
+}
 
-	if ((ctrl->cap >> CAP_CRMS_SHIFT & 3) != 0 &&
-	    hf_reg_read32(ctrl->dev, CRTO_OFFSET, &crto) == 0 &&
-	    crto != UINT32_MAX) {
+static uint32_t ready_timeout_ms(uint64_t cap, uint32_t crto)
+{
+	uint32_t units = (uint32_t)NVME_CAP_TO(cap);
+
+	if (crto != UINT32_MAX) {
 		units = HF_MAX(units, crto & 0xffffu);
 	}
 	/* Some controllers say 0 and mean "soon". */
@@ -98,9 +101,31 @@ static int check_capabilities(const struct hf_ctrl *ctrl, struct hf_error *err)
 	return 0;
 }
 
+static int take_capabilities(struct hf_ctrl *ctrl, uint32_t crto,
+			     struct hf_error *err)
+{
+	if (ctrl->cap == UINT64_MAX) {
+		return gone(ctrl, "CAP", err);
+	}
+	if (ctrl->vs == UINT32_MAX) {
+		return gone(ctrl, "VS", err);
+	}
+	int rc = check_capabilities(ctrl, err);
+	if (rc != 0) {
+		return rc;
+	}
+
+	ctrl->queue_entries_max = (uint32_t)NVME_CAP_MQES(ctrl->cap) + 1;
+	ctrl->stride_bytes = 4u << NVME_CAP_DSTRD(ctrl->cap);
+	ctrl->ready_timeout_ms = ready_timeout_ms(ctrl->cap, crto);
+	return 0;
+}
+
 int hf_ctrl_probe(struct hf_ctrl *ctrl, struct hf_device *dev,
 		  struct hf_error *err)
 {
+	uint32_t crto = UINT32_MAX;
+
 	ctrl->dev = dev;
 	int rc = hf_reg_read64(dev, NVME_REG_CAP, &ctrl->cap);
 	if (rc != 0) {
@@ -113,15 +138,50 @@ int hf_ctrl_probe(struct hf_ctrl *ctrl, struct hf_device *dev,
 	if (rc != 0) {
 		return rc;
 	}
-	rc = check_capabilities(ctrl, err);
-	if (rc != 0) {
-		return rc;
+	if (has_crto(ctrl->cap) && hf_reg_read32(dev, CRTO_OFFSET, &crto)) {
+		crto = UINT32_MAX;
 	}
+	return take_capabilities(ctrl, crto, err);
+}
 
-	ctrl->queue_entries_max = (uint32_t)NVME_CAP_MQES(ctrl->cap) + 1;
-	ctrl->stride_bytes = 4u << NVME_CAP_DSTRD(ctrl->cap);
-	ctrl->ready_timeout_ms = ready_timeout_ms(ctrl);
-	return 0;
+int hf_ctrl_probe_live(struct hf_ctrl *ctrl, struct hf_device *dev,
+		       uint64_t cap, struct hf_ctrl_live *live,
+		       struct hf_error *err)
+{
+	struct hf_reg_read reads[] = {
+		{.offset = NVME_REG_CAP, .size_bytes = 8},
+		{.offset = NVME_REG_VS, .size_bytes = 4},
+		{.offset = NVME_REG_CC, .size_bytes = 4},
+		{.offset = NVME_REG_CSTS, .size_bytes = 4},
+		{.offset = NVME_REG_AQA, .size_bytes = 4},
+		{.offset = NVME_REG_ASQ, .size_bytes = 8},
+		{.offset = NVME_REG_ACQ, .size_bytes = 8},
+		{.offset = CRTO_OFFSET, .size_bytes = 4},
+	};
+	uint32_t count =
+		(uint32_t)HF_ARRAY_LEN(reads) - (has_crto(cap) ? 0 : 1);
+
+	ctrl->dev = dev;
+	int rc = hf_reg_read_many(dev, reads, count);
+	if (rc != 0) {
+		return unreadable(ctrl, rc, "CAP", err);
+	}
+	ctrl->cap = reads[0].value;
+	ctrl->vs = (uint32_t)reads[1].value;
+	*live = (struct hf_ctrl_live){
+		.cc = (uint32_t)reads[2].value,
+		.csts = (uint32_t)reads[3].value,
+		.aqa = (uint32_t)reads[4].value,
+		.asq = reads[5].value,
+		.acq = reads[6].value,
+	};
+	rc = take_capabilities(
+		ctrl, has_crto(cap) ? (uint32_t)reads[7].value : UINT32_MAX,
+		err);
+	if (rc == 0 && live->csts == UINT32_MAX) {
+		rc = gone(ctrl, "CSTS", err);
+	}
+	return rc;
 }
 
 int hf_ctrl_status(const struct hf_ctrl *ctrl, uint32_t *csts,

@@ -34,6 +34,30 @@ struct hf_ctrl {
 HF_MUST_CHECK int hf_ctrl_probe(struct hf_ctrl *ctrl, struct hf_device *dev,
 				struct hf_error *err);
 
+/* What a controller that somebody else brought up is set to. */
+struct hf_ctrl_live {
+	uint32_t cc;
+	uint32_t csts;
+	uint32_t aqa;
+	uint64_t asq;
+	uint64_t acq;
+};
+
+/**
+ * hf_ctrl_probe_live() - the same, and how it is set, in one turn
+ * @ctrl: to fill
+ * @dev: its device
+ * @cap: CAP as its last driver saw it; says which registers there are
+ * @live: to fill
+ * @err: says what is wrong with it
+ *
+ * Return: as hf_ctrl_probe().
+ */
+HF_MUST_CHECK int hf_ctrl_probe_live(struct hf_ctrl *ctrl,
+				     struct hf_device *dev, uint64_t cap,
+				     struct hf_ctrl_live *live,
+				     struct hf_error *err);
+
 /* CSTS; -ENODEV when it reads as all ones. */
 HF_MUST_CHECK int hf_ctrl_status(const struct hf_ctrl *ctrl, uint32_t *csts,
 				 struct hf_error *err);

@@ -130,9 +130,10 @@ struct hf_driver {
 	uint64_t lies;         /* atomic: completions that were not believed */
 	bool suspect;          /* atomic: the device lied */
 	bool saved;            /* stopped, for a successor */
-	bool keepalive;        /* atomic: it may be saved */
-	bool draining;         /* nothing new is issued until drain_left is 0 */
-	uint32_t drain_left;   /* atomic: inherited I/O without an owner */
+	struct hf_steps save_steps;
+	bool keepalive;      /* atomic: it may be saved */
+	bool draining;       /* nothing new is issued until drain_left is 0 */
+	uint32_t drain_left; /* atomic: inherited I/O without an owner */
 	uint32_t inherited_admin; /* a predecessor's admin commands */
 	bool admin_doubtful;      /* its doorbell may not have been rung */
 	bool *io_doubtful;        /* the same for each I/O queue */

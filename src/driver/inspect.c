@@ -180,6 +180,39 @@ static struct json_object *inspect_dma(struct hf_driver *drv)
 	return tree;
 }
 
+static struct json_object *inspect_steps(const struct hf_steps *taken)
+{
+	struct json_object *tree = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+	uint64_t began_ns = taken->began_ns;
+
+	for (uint32_t i = 0; i < taken->count; i++) {
+		const struct hf_step *step = &taken->steps[i];
+		struct json_object *entry = json_object_new_object();
+
+		put_text(entry, "step", step->name);
+		put_u64(entry, "took_ns", step->ended_ns - began_ns);
+		json_object_array_add(list, entry);
+		began_ns = step->ended_ns;
+	}
+	put_u64(tree, "took_ns", began_ns - taken->began_ns);
+	json_object_object_add(tree, "steps", list);
+	return tree;
+}
+
+/* Where the time of a hand-over went. */
+static void inspect_servicing(struct hf_driver *drv, struct json_object *tree)
+{
+	if (drv->dev->steps.count > 0) {
+		json_object_object_add(tree, "restore",
+				       inspect_steps(&drv->dev->steps));
+	}
+	if (drv->save_steps.count > 0) {
+		json_object_object_add(tree, "save",
+				       inspect_steps(&drv->save_steps));
+	}
+}
+
 static void inspect_jobs(struct hf_driver *drv, struct json_object *tree)
 {
 	const struct hf_job *job = NULL;
@@ -228,6 +261,7 @@ static void inspect_driver(struct hf_driver *drv, struct json_object *tree)
 	json_object_object_add(tree, "namespaces", inspect_namespaces(drv));
 	json_object_object_add(tree, "dma", inspect_dma(drv));
 	hf_inspect_trouble(drv, tree);
+	inspect_servicing(drv, tree);
 	if (drv->dev->ops->inspect != NULL) {
 		drv->dev->ops->inspect(drv->dev, tree);
 	}

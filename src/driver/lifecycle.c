@@ -220,7 +220,7 @@ static int make_tables(struct hf_driver *drv, struct hf_error *err)
 	return make_descriptors(drv, err);
 }
 
-int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
+int hf_lifecycle_build(struct hf_driver **out, const struct hf_ctrl *ctrl,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err)
 {
@@ -231,10 +231,12 @@ int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 	struct hf_driver *drv = calloc(1, sizeof(*drv));
 	if (drv == NULL) {
 		return hf_error_set(err, -ENOMEM,
-				    "%s: no memory for the driver", device->id);
+				    "%s: no memory for the driver",
+				    ctrl->dev->id);
 	}
 
-	drv->dev = device;
+	drv->dev = ctrl->dev;
+	drv->ctrl = *ctrl;
 	drv->options = *options;
 	drv->log = options->log;
 	/* A successor issues before its first hf_driver_process(). */
@@ -248,10 +250,7 @@ int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
 	hf_list_init(&drv->jobs);
 	hf_list_init(&drv->namespaces);
 	init_locks(drv);
-	rc = hf_ctrl_probe(&drv->ctrl, device, err);
-	if (rc == 0) {
-		rc = make_tables(drv, err);
-	}
+	rc = make_tables(drv, err);
 	if (rc != 0) {
 		destroy(drv);
 		return rc;
@@ -265,8 +264,15 @@ int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 		       struct hf_error *err)
 {
 	struct hf_driver *drv;
+	struct hf_ctrl ctrl;
 
-	int rc = hf_lifecycle_build(&drv, device, options, err);
+	int rc = check_options(options, err);
+	if (rc == 0) {
+		rc = hf_ctrl_probe(&ctrl, device, err);
+	}
+	if (rc == 0) {
+		rc = hf_lifecycle_build(&drv, &ctrl, options, err);
+	}
 	if (rc != 0) {
 		return rc;
 	}

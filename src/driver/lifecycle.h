@@ -10,8 +10,8 @@ int hf_lifecycle_start(struct hf_driver **out, struct hf_device *device,
 		       struct hf_error *err);
 
 /* A driver with all it needs but a ledger and queues; nothing is done to the
- * controller. */
-int hf_lifecycle_build(struct hf_driver **out, struct hf_device *device,
+ * controller. @ctrl: as it was probed. */
+int hf_lifecycle_build(struct hf_driver **out, const struct hf_ctrl *ctrl,
 		       const struct hf_driver_options *options,
 		       struct hf_error *err);
 

@@ -34,35 +34,31 @@ static bool is_resetting(const struct hf_driver *drv)
 	return drv->ledger.header->resetting != 0;
 }
 
-static int check_ready(struct hf_driver *drv, struct hf_error *err)
+static int check_ready(const struct hf_driver *drv,
+		       const struct hf_ctrl_live *live, struct hf_error *err)
 {
-	uint32_t cc;
-	uint32_t csts;
-
-	int rc = hf_ctrl_status(&drv->ctrl, &csts, err);
-	if (rc != 0) {
-		return rc;
-	}
-	rc = hf_reg_read32(drv->dev, NVME_REG_CC, &cc);
-	if (rc != 0 || (cc & CC_ENABLE) == 0 || (csts & CSTS_RDY) == 0 ||
-	    (csts & CSTS_CFS) != 0) {
+	if ((live->cc & CC_ENABLE) == 0 || (live->csts & CSTS_RDY) == 0 ||
+	    (live->csts & CSTS_CFS) != 0) {
 		return hf_error_set(err, -ENODEV,
 				    "%s: the controller is not ready (CC %#x, "
 				    "CSTS %#x): it was reset, or has failed, "
 				    "since its driver was there; clear it for "
 				    "a fresh start",
-				    drv->dev->id, cc, csts);
+				    drv->dev->id, live->cc, live->csts);
 	}
 	return 0;
 }
 
-static int check_registers(struct hf_driver *drv, struct hf_error *err)
+static int check_registers(const struct hf_driver *drv,
+			   const struct hf_ctrl_live *live,
+			   struct hf_error *err)
 {
-	int rc = is_resetting(drv) ? 0 : check_ready(drv, err);
+	const struct hf_ledger_header *header = drv->ledger.header;
+
+	int rc = is_resetting(drv) ? 0 : check_ready(drv, live, err);
 	if (rc != 0) {
 		return rc;
 	}
-	const struct hf_ledger_header *header = drv->ledger.header;
 	if (header->capabilities != drv->ctrl.cap ||
 	    header->version_register != drv->ctrl.vs) {
 		return hf_error_set(err, -ENODEV,
@@ -75,29 +71,26 @@ static int check_registers(struct hf_driver *drv, struct hf_error *err)
 	return 0;
 }
 
-static int check_admin_registers(struct hf_driver *drv, struct hf_error *err)
+static int check_admin_registers(const struct hf_driver *drv,
+				 const struct hf_ctrl_live *live,
+				 struct hf_error *err)
 {
 	const struct hf_qpair *admin = drv->admin;
 	uint64_t acq =
 		admin->block.iova + (uint64_t)((const uint8_t *)admin->cq.ring -
 					       admin->block.vaddr);
 	uint32_t size = admin->sq.entries - 1;
-	uint64_t asq_found = 0;
-	uint64_t acq_found = 0;
-	uint32_t aqa = 0;
 
-	if (hf_reg_read64(drv->dev, NVME_REG_ASQ, &asq_found) != 0 ||
-	    hf_reg_read64(drv->dev, NVME_REG_ACQ, &acq_found) != 0 ||
-	    hf_reg_read32(drv->dev, NVME_REG_AQA, &aqa) != 0 ||
-	    (asq_found & ~DBL_ASQ_MASK) != admin->block.iova ||
-	    (acq_found & ~DBL_ASQ_MASK) != acq || aqa != (size << 16 | size)) {
+	if ((live->asq & ~DBL_ASQ_MASK) != admin->block.iova ||
+	    (live->acq & ~DBL_ASQ_MASK) != acq ||
+	    live->aqa != (size << 16 | size)) {
 		return hf_error_set(err, -ENODEV,
 				    "%s: the controller's admin queue is not "
 				    "the one in the ledger (ASQ %#llx, ACQ "
 				    "%#llx, AQA %#x): somebody else has driven "
 				    "it since",
-				    drv->dev->id, (unsigned long long)asq_found,
-				    (unsigned long long)acq_found, aqa);
+				    drv->dev->id, (unsigned long long)live->asq,
+				    (unsigned long long)live->acq, live->aqa);
 	}
 	return 0;
 }
@@ -257,18 +250,21 @@ static int restore_namespaces(struct hf_driver *drv, struct hf_error *err)
 	return 0;
 }
 
-static int look_at_all(struct hf_driver *drv, const uint8_t *bytes,
-		       size_t len_bytes, struct hf_error *err)
+static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
+		       const uint8_t *bytes, size_t len_bytes,
+		       struct hf_error *err)
 {
 	const struct hf_ledger_header *header = drv->ledger.header;
+	struct hf_steps *steps = &drv->dev->steps;
 
-	int rc = check_registers(drv, err);
+	int rc = check_registers(drv, live, err);
 	if (rc == 0) {
 		rc = check_message(drv, bytes, len_bytes, err);
 	}
 	if (rc != 0) {
 		return rc;
 	}
+	hf_steps_mark(steps, "verify the saved state");
 	drv->io_max = header->io_queues_max;
 	hf_io_limits_parse(&drv->limits, (const void *)header->identify,
 			   header->has_identify_nvm != 0 ? header->identify_nvm
@@ -279,12 +275,14 @@ static int look_at_all(struct hf_driver *drv, const uint8_t *bytes,
 	rc = hf_shadow_restore(drv, err);
 	if (rc == 0) {
 		rc = restore_admin(drv, err);
+		hf_steps_mark(steps, "take over the admin queue");
 	}
 	if (rc == 0 && !is_resetting(drv)) {
-		rc = check_admin_registers(drv, err);
+		rc = check_admin_registers(drv, live, err);
 	}
 	if (rc == 0) {
 		rc = restore_io(drv, err);
+		hf_steps_mark(steps, "take over the I/O queues");
 	}
 	if (rc == 0) {
 		rc = restore_namespaces(drv, err);
@@ -581,23 +579,33 @@ int hf_restore(struct hf_driver **out, struct hf_device *device,
 	       const struct hf_driver_options *options, struct hf_error *err)
 {
 	struct hf_driver_options mine;
+	struct hf_ctrl_live live;
 	struct hf_driver *drv;
+	struct hf_ctrl ctrl;
 
 	int rc = prepare_options(&mine, options, device, err);
 	if (rc == 0) {
-		rc = hf_lifecycle_build(&drv, device, &mine, err);
+		rc = hf_ctrl_probe_live(&ctrl, device,
+					device->inherited.header->capabilities,
+					&live, err);
+		hf_steps_mark(&device->steps, "read the registers");
+	}
+	if (rc == 0) {
+		rc = hf_lifecycle_build(&drv, &ctrl, &mine, err);
+		hf_steps_mark(&device->steps, "build the driver");
 	}
 	if (rc != 0) {
 		return rc;
 	}
 	drv->ledger = device->inherited;
 	device->inherited.header = NULL;
-	rc = look_at_all(drv, bytes, len_bytes, err);
+	rc = look_at_all(drv, &live, bytes, len_bytes, err);
 	if (rc != 0) {
 		hf_restore_undo(drv);
 		return rc;
 	}
 	go_live(drv);
+	hf_steps_mark(&device->steps, "go live");
 	*out = drv;
 	return 0;
 }

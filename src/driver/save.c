@@ -57,6 +57,7 @@ int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 	if (rc == 0) {
 		/* No doorbell is owed after this: each batch ends with one. */
 		hf_driver_fence(drv, HF_QPAIR_FENCED);
+		hf_steps_mark(&drv->save_steps, "fence the queues");
 		rc = hf_saved_encode(&drv->ledger, bytes, len_bytes, err);
 		if (rc != 0) {
 			hf_driver_unfence(drv);
@@ -64,6 +65,7 @@ int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 	}
 	if (rc == 0) {
 		drv->saved = true;
+		hf_steps_mark(&drv->save_steps, "make the message");
 		hf_log_info(&drv->log, "%s: saved in %zu bytes", drv->dev->id,
 			    *len_bytes);
 	}

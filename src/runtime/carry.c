@@ -35,6 +35,7 @@ void hf_carry_free(struct hf_carry *carry)
 	if (carry == NULL) {
 		return;
 	}
+	hf_fdset_unmap(&carry->set);
 	if (carry->owns) {
 		hf_fdset_close(&carry->set);
 	}
@@ -93,6 +94,27 @@ int hf_carry_find(const struct hf_carry *carry, const char *name)
 int hf_carry_take(struct hf_carry *carry, const char *name)
 {
 	return hf_fdset_take(&carry->set, "%s", name);
+}
+
+void hf_carry_map_ahead(struct hf_carry *carry)
+{
+	hf_fdset_map_ahead(&carry->set);
+}
+
+void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
+			   uint64_t len_bytes)
+{
+	int fd = hf_fdset_find(&carry->set, "%s", name);
+
+	return fd < 0 ? NULL : hf_fdset_take_map(&carry->set, fd, len_bytes);
+}
+
+void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early)
+{
+	hf_fdset_move_maps(&carry->set, &early->set);
+	/* Now: closed later, the ledger's descriptor would take the lock with
+	 * it that says who drives the device. */
+	hf_carry_free(early);
 }
 
 uint32_t hf_carry_count(const struct hf_carry *carry)

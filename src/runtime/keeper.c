@@ -201,6 +201,7 @@ static int take_request(struct hf_keeper *keeper, struct client *client)
 		client->putting = true;
 		return 0;
 	case HF_KEEPER_GET:
+	case HF_KEEPER_PREVIEW:
 		return answer_get(keeper, client, request.name);
 	case HF_KEEPER_DROP:
 		return answer(client, let_go(keeper, request.name), 0);

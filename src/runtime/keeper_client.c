@@ -139,12 +139,12 @@ int hf_keeper_put(const char *path, const char *name,
 	return rc;
 }
 
-int hf_keeper_get_on(int socket, const char *name, struct hf_carry **carry,
-		     struct hf_error *err)
+static int get_on(int socket, enum hf_keeper_op op, const char *name,
+		  struct hf_carry **carry, struct hf_error *err)
 {
 	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
 	uint32_t count;
-	int rc = ask(socket, HF_KEEPER_GET, name, deadline, err);
+	int rc = ask(socket, op, name, deadline, err);
 
 	if (rc == 0) {
 		rc = hear(socket, name, deadline, &count, err);
@@ -153,6 +153,18 @@ int hf_keeper_get_on(int socket, const char *name, struct hf_carry **carry,
 		rc = hf_carry_receive(carry, socket, HF_KEEPER_TIMEOUT_MS, err);
 	}
 	return rc;
+}
+
+int hf_keeper_get_on(int socket, const char *name, struct hf_carry **carry,
+		     struct hf_error *err)
+{
+	return get_on(socket, HF_KEEPER_GET, name, carry, err);
+}
+
+int hf_keeper_preview_on(int socket, const char *name, struct hf_carry **carry,
+			 struct hf_error *err)
+{
+	return get_on(socket, HF_KEEPER_PREVIEW, name, carry, err);
 }
 
 int hf_keeper_get(const char *path, const char *name, struct hf_carry **carry,
@@ -246,7 +258,8 @@ int hf_keeper_list(const char *path, struct hf_keeper_entry *entries,
 
 /* ------------------------------------------------------ the owner's answer */
 
-bool hf_handover_asked(const void *message, size_t len_bytes)
+static bool is_request(const void *message, size_t len_bytes,
+		       enum hf_keeper_op op)
 {
 	struct hf_keeper_request request;
 
@@ -255,8 +268,17 @@ bool hf_handover_asked(const void *message, size_t len_bytes)
 	}
 	memcpy(&request, message, sizeof(request));
 	return request.magic == HF_KEEPER_MAGIC &&
-	       request.version == HF_KEEPER_VERSION &&
-	       request.op == HF_KEEPER_GET;
+	       request.version == HF_KEEPER_VERSION && request.op == op;
+}
+
+bool hf_handover_asked(const void *message, size_t len_bytes)
+{
+	return is_request(message, len_bytes, HF_KEEPER_GET);
+}
+
+bool hf_handover_preview_asked(const void *message, size_t len_bytes)
+{
+	return is_request(message, len_bytes, HF_KEEPER_PREVIEW);
 }
 
 int hf_handover_give(int socket, const struct hf_carry *carry, int refusal,

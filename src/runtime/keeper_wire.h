@@ -22,6 +22,7 @@ enum hf_keeper_op {
 	HF_KEEPER_GET = 2,
 	HF_KEEPER_DROP = 3,
 	HF_KEEPER_LIST = 4,
+	HF_KEEPER_PREVIEW = 5, /* as GET, but a live owner goes on */
 };
 
 struct hf_keeper_request {

@@ -128,18 +128,32 @@ static int header_check(const struct hf_ledger_header *header, uint64_t size,
 	return 0;
 }
 
-int hf_ledger_adopt(struct hf_ledger *ledger, int fd, struct hf_error *err)
+uint64_t hf_ledger_file_bytes(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) != 0 ||
-	    st.st_size < (off_t)sizeof(struct hf_ledger_header)) {
+	return fstat(fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+int hf_ledger_adopt(struct hf_ledger *ledger, int fd, struct hf_error *err)
+{
+	return hf_ledger_adopt_at(ledger, fd, NULL, err);
+}
+
+int hf_ledger_adopt_at(struct hf_ledger *ledger, int fd, void *ahead,
+		       struct hf_error *err)
+{
+	uint64_t size = hf_ledger_file_bytes(fd);
+	struct hf_ledger_header *header = ahead;
+
+	if (size < sizeof(struct hf_ledger_header)) {
 		return hf_error_set(err, -EINVAL,
 				    "the descriptor is too small for a ledger");
 	}
-	uint64_t size = (uint64_t)st.st_size;
-	struct hf_ledger_header *header =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (header == NULL) {
+		header = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      fd, 0);
+	}
 	if (header == MAP_FAILED) {
 		return hf_error_set(err, -errno,
 				    "the ledger cannot be mapped: "
@@ -157,6 +171,15 @@ int hf_ledger_adopt(struct hf_ledger *ledger, int fd, struct hf_error *err)
 	return 0;
 }
 
+int hf_ledger_owner(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK
+		       ? (int)lock.l_pid
+		       : 0;
+}
+
 int hf_ledger_lock(const struct hf_ledger *ledger, struct hf_error *err)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -164,13 +187,11 @@ int hf_ledger_lock(const struct hf_ledger *ledger, struct hf_error *err)
 	if (fcntl(ledger->fd, F_SETLK, &lock) == 0) {
 		return 0;
 	}
-	if (fcntl(ledger->fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
-		lock.l_pid = 0;
-	}
 	return hf_error_set(err, -EBUSY,
 			    "%s is still driven by process %d: it must end, or "
 			    "hand over, first",
-			    ledger->header->device_id, (int)lock.l_pid);
+			    ledger->header->device_id,
+			    hf_ledger_owner(ledger->fd));
 }
 
 void hf_ledger_unlock(const struct hf_ledger *ledger)

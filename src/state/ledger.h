@@ -206,6 +206,12 @@ HF_MUST_CHECK int hf_ledger_create(struct hf_ledger *ledger,
  * Sizes and offsets are checked, contents are for the verifier. */
 HF_MUST_CHECK int hf_ledger_adopt(struct hf_ledger *ledger, int fd,
 				  struct hf_error *err);
+/* The same where all of it is mapped already: at @ahead, which becomes the
+ * ledger's in any case. NULL: it is not. */
+HF_MUST_CHECK int hf_ledger_adopt_at(struct hf_ledger *ledger, int fd,
+				     void *ahead, struct hf_error *err);
+/* What hf_ledger_adopt() would map. */
+uint64_t hf_ledger_file_bytes(int fd);
 /*
  * Two processes never drive one device: the owner holds a lock on the ledger
  * that the kernel drops when it dies. A process that closes any descriptor of
@@ -214,6 +220,8 @@ HF_MUST_CHECK int hf_ledger_adopt(struct hf_ledger *ledger, int fd,
  */
 HF_MUST_CHECK int hf_ledger_lock(const struct hf_ledger *ledger,
 				 struct hf_error *err);
+/* Who holds that lock on a ledger's descriptor; 0: nobody but this process. */
+int hf_ledger_owner(int fd);
 void hf_ledger_unlock(const struct hf_ledger *ledger);
 void hf_ledger_close(struct hf_ledger *ledger);
 /* @index below queues_max. */

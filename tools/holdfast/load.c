@@ -84,7 +84,8 @@ static bool geometry_len(const struct load_geometry *g, uint64_t *len_bytes)
 }
 
 static int map_table(struct load_table **table, int fd,
-		     const struct load_geometry *geometry, uint64_t len_bytes)
+		     const struct load_geometry *geometry, uint64_t len_bytes,
+		     void *memory)
 {
 	struct load_table *made = calloc(1, sizeof(*made));
 
@@ -92,8 +93,10 @@ static int map_table(struct load_table **table, int fd,
 		return -ENOMEM;
 	}
 
-	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    fd, 0);
+	if (!memory) {
+		memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, fd, 0);
+	}
 	if (memory == MAP_FAILED) {
 		int error = -errno;
 
@@ -118,7 +121,8 @@ int load_table_create(struct load_table **table,
 		return -EINVAL;
 	}
 
-	int memory = memfd_create("holdfast-load", MFD_CLOEXEC);
+	int memory =
+		memfd_create("holdfast-load", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memory < 0) {
 		return -errno;
 	}
@@ -128,7 +132,7 @@ int load_table_create(struct load_table **table,
 		result = -errno;
 	}
 	if (!result) {
-		result = map_table(table, memory, geometry, len);
+		result = map_table(table, memory, geometry, len, NULL);
 	}
 	if (result) {
 		close(memory);
@@ -168,6 +172,11 @@ static void free_orphans(struct load_table *table)
 
 int load_table_attach(struct load_table **table, int fd)
 {
+	return load_table_attach_at(table, fd, NULL);
+}
+
+int load_table_attach_at(struct load_table **table, int fd, void *memory)
+{
 	struct header header;
 	struct stat st;
 	uint64_t len;
@@ -182,7 +191,7 @@ int load_table_attach(struct load_table **table, int fd)
 		return -EBADMSG;
 	}
 
-	int result = map_table(table, fd, &header.geometry, len);
+	int result = map_table(table, fd, &header.geometry, len, memory);
 	if (result) {
 		return result;
 	}

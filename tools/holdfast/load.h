@@ -84,6 +84,9 @@ int load_table_create(struct load_table **table,
  * Return: 0, -EBADMSG for what is no table, another negative errno.
  */
 int load_table_attach(struct load_table **table, int fd);
+/* The same where all of the file is mapped already: at @memory, which is the
+ * table's from now on if this succeeds. */
+int load_table_attach_at(struct load_table **table, int fd, void *memory);
 
 void load_table_close(struct load_table *table);
 

@@ -11,35 +11,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control.h"
-#include "serve_owner.h"
+#include "serve.h"
 #include "verbs.h"
-
-/* What a successor says when it has the device. */
-#define RESTORED "restored"
 
 /* A successor that is not done after so long is given up. */
 #define SUCCESSOR_MS 10000
-
-/* A hundredth of a second each. */
-#define DYING_TRIES 200
-
-struct serve_options {
-	const char *name;
-	const char *keeper;
-	const char *runtime_dir;
-	uint64_t depth;
-	uint64_t io_bytes;
-	uint64_t size_bytes;
-	uint64_t queues;
-	uint64_t read_percent;
-	bool no_load;
-	bool standby;
-	bool successor;
-};
 
 #define AT(field) offsetof(struct serve_options, field)
 
@@ -111,235 +90,6 @@ static const struct args_option serve_options[] = {
 	{0},
 };
 
-struct serve {
-	struct args *args;
-	struct serve_options opt;
-	struct serve_owner owner;
-	char path[CONTROL_PATH_BYTES];
-	char program[4096];
-	int listener;
-	int signals;
-	bool done;
-	int code;
-};
-
-/* ------------------------------------------------------------- taking over */
-
-static int become_owner(struct serve *serve)
-{
-	serve->listener = control_listen(serve->args, serve->path, true);
-	if (serve->listener < 0) {
-		return CLI_FAILED;
-	}
-	int code = serve_owner_secure(&serve->owner);
-	if (code == CLI_OK) {
-		printf("serving %s\n", serve->opt.name);
-		fflush(stdout);
-	}
-	return code;
-}
-
-static int take_from_owner(struct serve *serve)
-{
-	struct hf_error err = {.message = ""};
-	struct hf_carry *carry;
-	int socket = hf_keeper_connect(serve->path, &err);
-
-	if (socket < 0 ||
-	    hf_keeper_get_on(socket, serve->opt.name, &carry, &err) != 0) {
-		return cli_fail(serve->args, "%s", err.message);
-	}
-	serve_owner_log_there(carry);
-	int code = serve_owner_take(&serve->owner, carry);
-	if (code == CLI_USAGE) {
-		code = cli_fail(serve->args, "%s", serve->owner.busy);
-	}
-	if (code == CLI_OK) {
-		serve->listener =
-			control_listen(serve->args, serve->path, true);
-		code = serve->listener < 0 ? CLI_FAILED : CLI_OK;
-	}
-	if (code == CLI_OK &&
-	    send(socket, RESTORED, strlen(RESTORED), MSG_NOSIGNAL) < 0) {
-		code = cli_fail(serve->args, "the last owner is gone: %s",
-				strerror(errno));
-	}
-	close(socket);
-	if (code == CLI_OK) {
-		code = serve_owner_secure(&serve->owner);
-	}
-	if (code == CLI_OK) {
-		printf("serving %s\n", serve->opt.name);
-		fflush(stdout);
-	}
-	return code;
-}
-
-/* @found: whether the keeper had something. */
-static int take_from_keeper(struct serve *serve, bool *found)
-{
-	struct hf_error err = {.message = ""};
-	struct hf_carry *carry;
-	int result =
-		hf_keeper_get(serve->opt.keeper, serve->opt.name, &carry, &err);
-
-	*found = result == 0;
-	if (result == -ENOENT) {
-		return CLI_OK;
-	}
-	if (result) {
-		return cli_fail(serve->args, "%s", err.message);
-	}
-	return serve_owner_take(&serve->owner, carry);
-}
-
-static int take_from_exec(struct serve *serve, bool *found)
-{
-	struct hf_error err = {.message = ""};
-	struct hf_carry *carry;
-	int result = hf_carry_from_exec(&carry, &err);
-
-	*found = result == 0;
-	if (result == -ENOENT) {
-		return CLI_OK;
-	}
-	if (result == 0) {
-		result = serve_owner_take(&serve->owner, carry);
-	} else {
-		result = cli_fail(serve->args, "%s", err.message);
-	}
-	/* This process is the owner: nobody can be alive. */
-	return result == CLI_USAGE
-		       ? cli_fail(serve->args, "%s", serve->owner.busy)
-		       : result;
-}
-
-/* Until the process that listens at @path has ended. */
-static void wait_for_death(const char *path)
-{
-	int pid = control_owner(path);
-
-	if (pid <= 0) {
-		return;
-	}
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (fd < 0) {
-		return;
-	}
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
-	}
-	close(fd);
-}
-
-static int stand_by(struct serve *serve)
-{
-	const struct timespec pause = {.tv_nsec = 2000000};
-	bool found;
-
-	printf("waiting for the end of %s\n", serve->opt.name);
-	fflush(stdout);
-	for (;;) {
-		wait_for_death(serve->path);
-		int code = take_from_keeper(serve, &found);
-
-		if (!found && code == CLI_OK) {
-			cli_note(serve->args, "'%s' ended in order",
-				 serve->opt.name);
-			serve->done = true;
-			return CLI_OK;
-		}
-		if (code != CLI_USAGE) {
-			return code;
-		}
-		nanosleep(&pause, NULL); /* another one was faster */
-	}
-}
-
-/* A process that was killed takes a moment to be gone. */
-static bool is_served(const struct serve *serve)
-{
-	const struct timespec pause = {.tv_nsec = 10000000};
-
-	for (int i = 0; i < DYING_TRIES; i++) {
-		if (!control_is_live(serve->path)) {
-			return false;
-		}
-		nanosleep(&pause, NULL);
-	}
-	return true;
-}
-
-static int take_from_dying(struct serve *serve, bool *found)
-{
-	const struct timespec pause = {.tv_nsec = 10000000};
-	int code = take_from_keeper(serve, found);
-
-	for (int i = 0; i < DYING_TRIES && code == CLI_USAGE; i++) {
-		nanosleep(&pause, NULL);
-		code = take_from_keeper(serve, found);
-	}
-	return code == CLI_USAGE
-		       ? cli_fail(serve->args, "%s", serve->owner.busy)
-		       : code;
-}
-
-/* A controller that nobody drives: from the beginning, or from the keeper. */
-static int begin_alone(struct serve *serve)
-{
-	const struct serve_options *opt = &serve->opt;
-	const struct serve_plan plan = {
-		.address = serve->args->operands[0],
-		.keeper = opt->keeper,
-		.depth = opt->depth,
-		.io_bytes = opt->io_bytes,
-		.size_bytes = opt->size_bytes,
-		.queues = opt->queues,
-		.read_percent = opt->read_percent,
-		.no_load = opt->no_load,
-	};
-	bool found = false;
-	int code = CLI_OK;
-
-	if (is_served(serve)) {
-		return cli_fail(serve->args,
-				"a process serves '%s' already; 'holdfast "
-				"upgrade %s' replaces it",
-				opt->name, opt->name);
-	}
-	if (opt->keeper) {
-		code = take_from_dying(serve, &found);
-	}
-	if (code != CLI_OK || found) {
-		return code;
-	}
-	if (serve->args->operand_count == 0) {
-		return cli_fail(serve->args,
-				"no keeper holds '%s': name the controller's "
-				"address for a fresh start",
-				opt->name);
-	}
-	return serve_owner_open(&serve->owner, &plan);
-}
-
-static int begin(struct serve *serve)
-{
-	bool found = false;
-	int code = take_from_exec(serve, &found);
-
-	if (code == CLI_OK && !found) {
-		if (serve->opt.successor) {
-			return take_from_owner(serve);
-		}
-		code = serve->opt.standby ? stand_by(serve)
-					  : begin_alone(serve);
-	}
-	if (code != CLI_OK || serve->done) {
-		return code;
-	}
-	return become_owner(serve);
-}
-
 /* -------------------------------------------------------------- going over */
 
 static bool successor_is_done(int client)
@@ -354,41 +104,38 @@ static bool successor_is_done(int client)
 }
 
 /* It did not come: the device is this process's again. */
-static int take_back(struct serve *serve, struct hf_carry *carry)
+static void take_back(struct serve *serve)
 {
 	cli_note(serve->args, "the successor did not take over; going on");
-	int code = serve_owner_take(&serve->owner, carry);
-	if (code == CLI_OK) {
-		code = serve_owner_secure(&serve->owner);
-	}
-	return code;
-}
-
-static void hand_over(struct serve *serve, int client)
-{
-	struct hf_carry *carry = NULL;
-	int code = serve_owner_leave(&serve->owner, SERVE_UPGRADED, &carry);
-
-	if (code != CLI_OK) {
-		(void)!hf_handover_give(client, NULL, -EBUSY, NULL);
-		return;
-	}
-	if (hf_handover_give(client, carry, 0, NULL) == 0 &&
-	    successor_is_done(client)) {
-		hf_carry_free(carry);
-		serve->done = true;
-		return;
-	}
-	code = take_back(serve, carry);
+	int code = serve_owner_return(&serve->owner);
 	if (code != CLI_OK) {
 		serve->done = true;
 		serve->code = code;
 	}
 }
 
+static void hand_over(struct serve *serve, int client)
+{
+	const struct hf_carry *carry = NULL;
+
+	if (serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry) !=
+	    CLI_OK) {
+		(void)!hf_handover_give(client, NULL, -EBUSY, NULL);
+		return;
+	}
+	if (hf_handover_give(client, carry, 0, NULL) == 0 &&
+	    successor_is_done(client)) {
+		serve_owner_depart(&serve->owner);
+		serve->done = true;
+		return;
+	}
+	take_back(serve);
+}
+
 /* The same words again, by the program that now has this one's name. */
 static void execute(struct serve *serve)
 {
+	const struct hf_carry *offered = NULL;
 	struct hf_carry *carry = NULL;
 	struct hf_error err = {.message = ""};
 	const char *const words[] = {
@@ -401,11 +148,12 @@ static void execute(struct serve *serve)
 		NULL,
 	};
 
-	if (serve_owner_leave(&serve->owner, SERVE_EXECUTED, &carry) !=
+	if (serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
 	    CLI_OK) {
 		return;
 	}
-	if (hf_carry_to_exec(carry, &err) == 0) {
+	if (hf_carry_copy(&carry, offered, &err) == 0 &&
+	    hf_carry_to_exec(carry, &err) == 0) {
 		execv(serve->program, (char *const *)words);
 		cli_note(serve->args, "%s: %s", serve->program,
 			 strerror(errno));
@@ -413,11 +161,8 @@ static void execute(struct serve *serve)
 	} else {
 		cli_note(serve->args, "%s", err.message);
 	}
-	int code = take_back(serve, carry);
-	if (code != CLI_OK) {
-		serve->done = true;
-		serve->code = code;
-	}
+	hf_carry_free(carry);
+	take_back(serve);
 }
 
 /* ---------------------------------------------------------------- questions */
@@ -455,38 +200,51 @@ static void stop(struct serve *serve, int client)
 	serve->code = code;
 }
 
-/* The keeper has it all, the saved state too: whoever serves next goes on. */
+/* The keeper is to have it all, the saved state too: whoever serves next goes
+ * on. Messages of that one go where its own go. */
+static int leave_to_keeper(struct serve *serve, struct hf_error *err)
+{
+	const struct hf_carry *offered = NULL;
+	struct hf_carry *carry = NULL;
+
+	if (serve_owner_offer(&serve->owner, SERVE_UPGRADED, &offered) !=
+	    CLI_OK) {
+		snprintf(err->message, sizeof(err->message),
+			 "the driver cannot be saved");
+		return CLI_FAILED;
+	}
+	int result = hf_carry_copy(&carry, offered, err);
+	if (result == 0) {
+		serve_owner_log_here(carry);
+		result = hf_keeper_put(serve->owner.shared->keeper,
+				       serve->opt.name, carry, err);
+	}
+	hf_carry_free(carry);
+	if (result) {
+		take_back(serve);
+		return CLI_FAILED;
+	}
+	serve_owner_depart(&serve->owner);
+	return CLI_OK;
+}
+
 static void stop_keeping(struct serve *serve, int client)
 {
-	struct hf_carry *carry = NULL;
 	struct hf_error err = {.message = ""};
-	struct json_object *tree = serve_owner_status(&serve->owner);
-	char keeper[sizeof(serve->owner.shared->keeper)];
-	bool left = false;
 
-	snprintf(keeper, sizeof(keeper), "%s", serve->owner.shared->keeper);
-	if (keeper[0] == '\0') {
+	if (serve->owner.shared->keeper[0] == '\0') {
 		control_answer(client, false,
 			       "nobody holds the descriptors: the controller "
 			       "outlives this process with --keeper only");
-	} else {
-		left = serve_owner_leave(&serve->owner, SERVE_UPGRADED,
-					 &carry) == CLI_OK;
+		return;
 	}
-	if (left) {
-		serve_owner_log_here(carry);
-	} else if (keeper[0] != '\0') {
-		control_answer(client, false, "the driver cannot be saved");
-	}
-	if (left && hf_keeper_put(keeper, serve->opt.name, carry, &err) != 0) {
-		control_answer(client, false, err.message);
-		serve->code = take_back(serve, carry);
-		serve->done = serve->code != CLI_OK;
-	} else if (left) {
-		hf_carry_free(carry);
+	struct json_object *tree = serve_owner_status(&serve->owner);
+	if (leave_to_keeper(serve, &err) == CLI_OK) {
 		unlink(serve->path);
 		control_answer(client, true, json_object_to_json_string(tree));
 		serve->done = true;
+	} else {
+		control_answer(client, false, err.message);
 	}
 	json_object_put(tree);
 }
@@ -500,21 +258,30 @@ static bool is_trusted(int client)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
+static void show(struct serve *serve, int client)
+{
+	struct hf_carry *carry = NULL;
+	int code = serve_owner_show(&serve->owner, &carry);
+
+	(void)!hf_handover_give(client, code == CLI_OK ? carry : NULL, -EIO,
+				NULL);
+	hf_carry_free(carry);
+}
+
 static void answer(struct serve *serve, int client)
 {
-	struct pollfd wait = {.fd = client, .events = POLLIN};
 	char question[256];
-	ssize_t len = -1;
+	ssize_t len =
+		recv(client, question, sizeof(question) - 1, MSG_DONTWAIT);
 
-	if (is_trusted(client) && poll(&wait, 1, 1000) == 1) {
-		len = recv(client, question, sizeof(question) - 1, 0);
-	}
 	if (len <= 0) {
 		return;
 	}
 	question[len] = '\0';
 	if (hf_handover_asked(question, (size_t)len)) {
 		hand_over(serve, client);
+	} else if (hf_handover_preview_asked(question, (size_t)len)) {
+		show(serve, client);
 	} else if (strcmp(question, "status") == 0) {
 		answer_status(serve, client);
 	} else if (strcmp(question, "inspect") == 0) {
@@ -528,6 +295,38 @@ static void answer(struct serve *serve, int client)
 			       "the question is not understood: status, "
 			       "inspect, stop or stop --keepalive");
 	}
+}
+
+static int forget_client(struct serve *serve, uint32_t i)
+{
+	int client = serve->clients[i];
+
+	serve->client_count--;
+	memmove(&serve->clients[i], &serve->clients[i + 1],
+		(serve->client_count - i) * sizeof(serve->clients[0]));
+	return client;
+}
+
+/*
+ * Whoever has connected may take its time to ask: on a busy machine it may be
+ * a second before it runs again, and nobody else waits for it meanwhile. Those
+ * that never ask make room when there are too many.
+ */
+static void take_in(struct serve *serve)
+{
+	int client = accept4(serve->listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (client < 0) {
+		return;
+	}
+	if (!is_trusted(client)) {
+		close(client);
+		return;
+	}
+	if (serve->client_count == CLIENTS_MAX) {
+		close(forget_client(serve, 0));
+	}
+	serve->clients[serve->client_count++] = client;
 }
 
 static void take_signal(struct serve *serve)
@@ -545,28 +344,42 @@ static void take_signal(struct serve *serve)
 	}
 }
 
+/* One at a time: after it, there may be another owner. */
+static void answer_first(struct serve *serve, const struct pollfd *fds)
+{
+	for (uint32_t i = 0; i < serve->client_count; i++) {
+		if (fds[i].revents != 0) {
+			int client = forget_client(serve, i);
+
+			answer(serve, client);
+			close(client);
+			return;
+		}
+	}
+}
+
 static void run(struct serve *serve)
 {
 	while (!serve->done) {
-		struct pollfd fds[2] = {
+		struct pollfd fds[2 + CLIENTS_MAX] = {
 			{.fd = serve->signals, .events = POLLIN},
 			{.fd = serve->listener, .events = POLLIN},
 		};
 
-		if (poll(fds, 2, -1) < 0) {
+		for (uint32_t i = 0; i < serve->client_count; i++) {
+			fds[2 + i] = (struct pollfd){.fd = serve->clients[i],
+						     .events = POLLIN};
+		}
+		if (poll(fds, 2 + serve->client_count, -1) < 0) {
 			continue;
 		}
 		if (fds[0].revents != 0) {
 			take_signal(serve);
+			continue;
 		}
+		answer_first(serve, &fds[2]);
 		if (!serve->done && fds[1].revents != 0) {
-			int client = accept4(serve->listener, NULL, NULL,
-					     SOCK_CLOEXEC);
-
-			if (client >= 0) {
-				answer(serve, client);
-				close(client);
-			}
+			take_in(serve);
 		}
 	}
 }
@@ -608,7 +421,7 @@ static int serve_run(struct args *args)
 			.io_bytes = 4096,
 			.size_bytes = 64 << 20,
 			.read_percent = 50},
-		.owner = {.shared_fd = -1, .table_fd = -1},
+		.owner = {.shared_fd = -1, .table_fd = -1, .state_fd = -1},
 		.listener = -1,
 	};
 
@@ -636,7 +449,7 @@ static int serve_run(struct args *args)
 	}
 	raise_limits();
 	serve.signals = catch_signals();
-	code = begin(&serve);
+	code = serve_begin(&serve);
 	if (code == CLI_OK) {
 		run(&serve);
 		code = serve.code;

@@ -92,6 +92,7 @@ static void note_time(struct serve_load *load)
 
 		serve_shared_gap(load->shared, load->way,
 				 now > last ? now - last : 0);
+		atomic_store(&load->first_ns, now);
 	}
 	__atomic_store_n(&load->shared->last_ns, now, __ATOMIC_RELAXED);
 }

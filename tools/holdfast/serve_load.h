@@ -40,7 +40,8 @@ struct serve_load {
 	atomic_bool stop;    /* the threads are to end at once */
 	atomic_bool issue;   /* new commands may be issued */
 	atomic_bool waiting; /* for the first completion of this process */
-	atomic_bool leaving; /* what was not begun comes back canceled */
+	_Atomic uint64_t first_ns; /* that completion; 0: it has not come */
+	atomic_bool leaving;       /* what was not begun comes back canceled */
 };
 
 /* One read on each CPU's queue, so that all queues exist; the data's memory;

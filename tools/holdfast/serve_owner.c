@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "progress.h"
@@ -102,6 +103,7 @@ static int make_load(struct serve_owner *owner, const struct serve_plan *plan)
 		return cli_fail(owner->args, "the load's table: %s",
 				strerror(-result));
 	}
+	(void)!serve_shared_seal(owner->table_fd);
 	set_up_load(owner);
 	if (serve_load_prepare(&owner->load, &err) != 0 ||
 	    serve_load_start(&owner->load, &err) != 0) {
@@ -149,14 +151,27 @@ int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan)
 
 /* ------------------------------------------------------------- taking over */
 
+/* What was mapped ahead, all of it, or NULL. */
+static void *take_memory(struct hf_carry *carry, const char *name)
+{
+	struct stat st;
+
+	return fstat(hf_carry_find(carry, name), &st) == 0
+		       ? hf_carry_take_memory(carry, name, (uint64_t)st.st_size)
+		       : NULL;
+}
+
 static int adopt_tables(struct serve_owner *owner, struct hf_carry *carry)
 {
+	void *shared = take_memory(carry, SHARED_NAME);
+	void *table = take_memory(carry, LOAD_NAME);
+
 	owner->shared_fd = hf_carry_take(carry, SHARED_NAME);
 	owner->table_fd = hf_carry_take(carry, LOAD_NAME);
-	int result =
-		owner->shared_fd < 0
-			? -ENOENT
-			: serve_shared_attach(&owner->shared, owner->shared_fd);
+	int result = owner->shared_fd < 0
+			     ? -ENOENT
+			     : serve_shared_attach(&owner->shared,
+						   owner->shared_fd, shared);
 	if (result) {
 		owner->shared = NULL;
 		return cli_fail(owner->args,
@@ -166,9 +181,10 @@ static int adopt_tables(struct serve_owner *owner, struct hf_carry *carry)
 	if (owner->shared->workers == 0) {
 		return CLI_OK;
 	}
-	result = owner->table_fd < 0 ? -ENOENT
-				     : load_table_attach(&owner->load.table,
-							 owner->table_fd);
+	result = owner->table_fd < 0
+			 ? -ENOENT
+			 : load_table_attach_at(&owner->load.table,
+						owner->table_fd, table);
 	if (result) {
 		owner->load.table = NULL;
 		return cli_fail(owner->args,
@@ -217,16 +233,45 @@ static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
 	return CLI_OK;
 }
 
+/* The last owner's stamps, if it lived to make them, and then ours. */
+static void note_steps(struct serve_owner *owner, uint64_t arrived_ns,
+		       enum hf_servicing what)
+{
+	struct hf_servicing_step steps[32];
+	uint32_t count = hf_driver_steps(owner->conn.drv, what, steps, 32);
+
+	if (what == HF_SERVICING_RESTORE) {
+		serve_shared_step(owner->shared, "have the set", arrived_ns);
+	}
+	for (uint32_t i = 0; i < count && i < 32; i++) {
+		serve_shared_step(owner->shared, steps[i].name,
+				  steps[i].began_ns + steps[i].took_ns);
+	}
+}
+
+static void note_step(struct serve_owner *owner, const char *name)
+{
+	serve_shared_step(owner->shared, name, progress_now_ns());
+}
+
+static void begin_steps(struct serve_owner *owner, const char *name,
+			uint64_t now_ns)
+{
+	owner->shared->step_count = 0;
+	serve_shared_step(owner->shared, name, now_ns);
+}
+
 static int go_on_with_load(struct serve_owner *owner)
 {
 	struct hf_error err = {.message = ""};
 
 	set_up_load(owner);
-	if (serve_load_inherit(&owner->load, &err) != 0 ||
-	    serve_load_start(&owner->load, &err) != 0) {
-		return cli_fail(owner->args, "%s", err.message);
+	int result = serve_load_inherit(&owner->load, &err);
+	note_step(owner, "attach to what is under way");
+	if (result == 0) {
+		result = serve_load_start(&owner->load, &err);
 	}
-	return CLI_OK;
+	return result ? cli_fail(owner->args, "%s", err.message) : CLI_OK;
 }
 
 void serve_owner_log_here(struct hf_carry *carry)
@@ -256,20 +301,35 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
 	if (code == CLI_OK) {
 		code = adopt_tables(owner, carry);
 	}
-	hf_carry_free(carry);
 	if (code != CLI_OK) {
+		hf_carry_free(carry);
 		return code;
 	}
 	owner->way = (enum serve_way)owner->shared->way;
 	owner->shared->way = SERVE_KILLED;
+	if (owner->way == SERVE_KILLED) {
+		begin_steps(owner, "the last completion",
+			    owner->shared->last_ns);
+	}
+	note_steps(owner, began, HF_SERVICING_RESTORE);
 	snprintf(owner->conn.address, sizeof(owner->conn.address), "%s",
 		 owner->shared->address);
 	owner->conn.nsid = owner->shared->nsid;
+	note_step(owner, "take over notes and tables");
 	code = conn_open_namespace(&owner->conn);
+	note_step(owner, "open the namespace");
 	if (code == CLI_OK && owner->load.table) {
+		/* The keeper holds the same for us as for the last one. */
+		serve_load_issue(&owner->load, owner->shared->kept);
 		code = go_on_with_load(owner);
 	}
 	owner->shared->restore_ns = progress_now_ns() - began;
+	if (atomic_load(&owner->load.first_ns) != 0) {
+		serve_shared_step(owner->shared, "the first completion",
+				  atomic_load(&owner->load.first_ns));
+	}
+	note_step(owner, "go on with the load");
+	hf_carry_free(carry);
 	return code;
 }
 
@@ -307,56 +367,73 @@ int serve_owner_secure(struct serve_owner *owner)
 	if (result) {
 		return cli_fail(owner->args, "%s", err.message);
 	}
+	owner->shared->kept = true;
 	serve_load_issue(&owner->load, true);
+	note_step(owner, "have the keeper hold it");
 	return CLI_OK;
 }
 
 /* ----------------------------------------------------------------- leaving */
 
-static int save(struct serve_owner *owner, struct hf_carry **copy,
-		struct hf_error *err)
+int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry)
 {
-	struct hf_carry *carry = NULL;
+	struct hf_error err = {.message = ""};
+	int result = make_carry(owner, carry, &err);
+
+	return result ? cli_fail(owner->args, "%s", err.message) : CLI_OK;
+}
+
+static void drop_offer(struct serve_owner *owner)
+{
+	hf_carry_free(owner->offered);
+	owner->offered = NULL;
+	if (owner->state_fd >= 0) {
+		close(owner->state_fd);
+	}
+	owner->state_fd = -1;
+}
+
+static int save(struct serve_owner *owner, struct hf_error *err)
+{
 	uint8_t *bytes = NULL;
 	size_t len = 0;
-	int state_fd = -1;
 	int result = hf_driver_save(owner->conn.drv, &bytes, &len, err);
 
 	if (result) {
 		return result;
 	}
-	result = make_carry(owner, &carry, err);
+	note_steps(owner, 0, HF_SERVICING_SAVE);
+	result = make_carry(owner, &owner->offered, err);
 	if (result == 0) {
-		result = hf_carry_add(carry, STDERR_NAME, STDERR_FILENO, err);
+		result = hf_carry_add(owner->offered, STDERR_NAME,
+				      STDERR_FILENO, err);
 	}
 	if (result == 0) {
-		result = hf_carry_add_state(carry, bytes, len, &state_fd, err);
-	}
-	if (result == 0) {
-		result = hf_carry_copy(copy, carry, err);
+		result = hf_carry_add_state(owner->offered, bytes, len,
+					    &owner->state_fd, err);
 	}
 	free(bytes);
-	hf_carry_free(carry);
-	if (state_fd >= 0) {
-		close(state_fd);
-	}
-	if (result && hf_driver_resume(owner->conn.drv, NULL) != 0) {
-		cli_note(owner->args, "and the driver cannot go on");
+	if (result) {
+		drop_offer(owner);
+		if (hf_driver_resume(owner->conn.drv, NULL) != 0) {
+			cli_note(owner->args, "and the driver cannot go on");
+		}
 	}
 	return result;
 }
 
-int serve_owner_leave(struct serve_owner *owner, enum serve_way way,
-		      struct hf_carry **carry)
+int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
+		      const struct hf_carry **carry)
 {
 	struct hf_error err = {.message = ""};
-	uint64_t began;
+	uint64_t began = progress_now_ns();
 
+	begin_steps(owner, "asked for the device", began);
 	if (owner->load.table) {
 		serve_load_stop(&owner->load);
+		note_step(owner, "stop the load");
 	}
-	began = progress_now_ns();
-	int result = save(owner, carry, &err);
+	int result = save(owner, &err);
 	if (result) {
 		cli_fail(owner->args, "%s", err.message);
 		if (owner->load.table &&
@@ -367,11 +444,39 @@ int serve_owner_leave(struct serve_owner *owner, enum serve_way way,
 	}
 	owner->shared->save_ns = progress_now_ns() - began;
 	owner->shared->way = way;
+	note_step(owner, "make the set");
+	/* The last that this process writes anywhere that a successor sees. */
+	hf_driver_disown(owner->conn.drv);
+	*carry = owner->offered;
+	return CLI_OK;
+}
+
+void serve_owner_depart(struct serve_owner *owner)
+{
+	drop_offer(owner);
 	hf_driver_leave(owner->conn.drv);
 	owner->conn.drv = NULL;
 	owner->conn.ns = NULL;
 	forget(owner, true);
-	return CLI_OK;
+}
+
+int serve_owner_return(struct serve_owner *owner)
+{
+	struct hf_carry *copy = NULL;
+	struct hf_error err = {.message = ""};
+
+	/* The successor may have gone on for a while before it died: what it
+	 * left is restored, whatever this process remembers. */
+	int result = hf_carry_copy(&copy, owner->offered, &err);
+	serve_owner_depart(owner);
+	if (result) {
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	int code = serve_owner_take(owner, copy);
+	if (code == CLI_USAGE) {
+		code = cli_fail(owner->args, "%s", owner->busy);
+	}
+	return code == CLI_OK ? serve_owner_secure(owner) : code;
 }
 
 int serve_owner_end_load(struct serve_owner *owner)
@@ -454,6 +559,7 @@ struct json_object *serve_owner_status(struct serve_owner *owner)
 	out_ns(tree, "save_ns", owner->shared->save_ns);
 	out_ns(tree, "restore_ns", owner->shared->restore_ns);
 	serve_shared_show_gaps(owner->shared, tree);
+	serve_shared_show_steps(owner->shared, tree);
 	out_text(tree, "fault", owner->shared->fault);
 	return tree;
 }

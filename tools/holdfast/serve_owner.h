@@ -21,6 +21,8 @@
  * @table_fd: of the load's table, -1 without a load
  * @load: the load, if there is one
  * @busy: who drives the device still
+ * @offered: what a successor is being offered, NULL else
+ * @state_fd: the saved state in it
  */
 struct serve_owner {
 	struct conn conn;
@@ -32,6 +34,8 @@ struct serve_owner {
 	int table_fd;
 	struct serve_load load;
 	char busy[sizeof(((struct hf_error *)0)->message)];
+	struct hf_carry *offered;
+	int state_fd;
 };
 
 struct serve_plan {
@@ -64,17 +68,31 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry);
 void serve_owner_log_there(const struct hf_carry *carry);
 void serve_owner_log_here(struct hf_carry *carry);
 
-/* To the keeper, if there is one; then the load may issue. */
+/* To the keeper, if there is one; before the load issues anything, unless the
+ * keeper has the same from the last owner. */
 int serve_owner_secure(struct serve_owner *owner);
 
+/* What a successor will be offered, for it to make ready; the owner goes on.
+ * For hf_carry_free(); the descriptors stay the owner's. */
+int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry);
+
 /**
- * serve_owner_leave() - save, and let go
- * @owner: empty afterwards, unless it failed: then it runs on
+ * serve_owner_offer() - save, and let a successor have the device
+ * @owner: runs on, if that failed
  * @way: how the successor is to count it
- * @carry: receives what a successor needs, with descriptors of its own
+ * @carry: receives what a successor needs; the descriptors stay the owner's
+ *
+ * The device is not touched afterwards. What this process has to put away, and
+ * that takes time, waits for serve_owner_depart().
  */
-int serve_owner_leave(struct serve_owner *owner, enum serve_way way,
-		      struct hf_carry **carry);
+int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
+		      const struct hf_carry **carry);
+
+/* The successor has it: everything of the device's is put away. */
+void serve_owner_depart(struct serve_owner *owner);
+
+/* The successor does not come: goes on, as one of its own. */
+int serve_owner_return(struct serve_owner *owner);
 
 /* Ends the load: drained, and everything read once more. */
 int serve_owner_end_load(struct serve_owner *owner);

@@ -2,6 +2,7 @@
 #include "serve_shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 #define SERVE_MAGIC   UINT64_C(0x31455652455346) /* "FSERVE1" */
-#define SERVE_VERSION 1
+#define SERVE_VERSION 2
 
 static struct serve_shared *map_shared(int fd)
 {
@@ -21,15 +22,25 @@ static struct serve_shared *map_shared(int fd)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+int serve_shared_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0
+		       ? 0
+		       : -errno;
+}
+
 int serve_shared_create(struct serve_shared **shared, int *fd)
 {
-	int memory = memfd_create("holdfast-serve", MFD_CLOEXEC);
+	int memory =
+		memfd_create("holdfast-serve", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (memory < 0) {
 		return -errno;
 	}
-	*shared = ftruncate(memory, sizeof(**shared)) == 0 ? map_shared(memory)
-							   : NULL;
+	*shared = ftruncate(memory, sizeof(**shared)) == 0 &&
+				  serve_shared_seal(memory) == 0
+			  ? map_shared(memory)
+			  : NULL;
 	if (!*shared) {
 		close(memory);
 		return -ENOMEM;
@@ -46,7 +57,18 @@ static bool ends(const char *text, size_t room)
 	return strnlen(text, room) < room;
 }
 
-int serve_shared_attach(struct serve_shared **shared, int fd)
+static bool steps_end(const struct serve_shared *shared)
+{
+	for (uint32_t i = 0; i < SERVE_STEPS_MAX; i++) {
+		if (!ends(shared->steps[i].name,
+			  sizeof(shared->steps[i].name))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int serve_shared_attach(struct serve_shared **shared, int fd, void *memory)
 {
 	struct stat st;
 
@@ -56,13 +78,14 @@ int serve_shared_attach(struct serve_shared **shared, int fd)
 	if (st.st_size != (off_t)sizeof(**shared)) {
 		return -EBADMSG;
 	}
-	struct serve_shared *found = map_shared(fd);
+	struct serve_shared *found = memory ? memory : map_shared(fd);
 	if (!found) {
 		return -ENOMEM;
 	}
 	if (found->magic != SERVE_MAGIC || found->version != SERVE_VERSION ||
 	    found->workers > 1024 || found->depth > 65536 ||
 	    found->read_percent > 100 || found->way >= SERVE_WAYS ||
+	    found->step_count > SERVE_STEPS_MAX || !steps_end(found) ||
 	    !ends(found->address, sizeof(found->address)) ||
 	    !ends(found->keeper, sizeof(found->keeper)) ||
 	    !ends(found->fault, sizeof(found->fault))) {
@@ -87,6 +110,39 @@ void serve_shared_gap(struct serve_shared *shared, enum serve_way way,
 
 	gaps->ns[gaps->count % SERVE_GAPS_MAX] = ns;
 	gaps->count++;
+}
+
+void serve_shared_step(struct serve_shared *shared, const char *name,
+		       uint64_t ended_ns)
+{
+	if (shared->step_count >= SERVE_STEPS_MAX) {
+		return;
+	}
+	struct serve_step *step = &shared->steps[shared->step_count++];
+	snprintf(step->name, sizeof(step->name), "%s", name);
+	step->pid = (int32_t)getpid();
+	step->ended_ns = ended_ns;
+}
+
+void serve_shared_show_steps(const struct serve_shared *shared,
+			     struct json_object *tree)
+{
+	struct json_object *list = out_array();
+	uint64_t began_ns = shared->step_count ? shared->steps[0].ended_ns : 0;
+	uint64_t last_ns = began_ns;
+
+	for (uint32_t i = 0; i < shared->step_count; i++) {
+		const struct serve_step *step = &shared->steps[i];
+		struct json_object *entry = out_object();
+
+		out_text(entry, "step", step->name);
+		out_number(entry, "pid", (uint64_t)step->pid);
+		out_ns(entry, "took_ns", step->ended_ns - last_ns);
+		out_ns(entry, "at_ns", step->ended_ns - began_ns);
+		out_push(list, entry);
+		last_ns = step->ended_ns;
+	}
+	out_add(tree, "handover", list);
 }
 
 void serve_shared_fault(struct serve_shared *shared, const char *text)

@@ -26,6 +26,16 @@ struct serve_gaps {
 	uint64_t ns[SERVE_GAPS_MAX];
 };
 
+#define SERVE_STEPS_MAX 48
+
+/* The way from one process to the next, stamped by both. */
+struct serve_step {
+	char name[40];
+	int32_t pid;
+	uint32_t reserved;
+	uint64_t ended_ns; /* CLOCK_MONOTONIC */
+};
+
 struct serve_shared {
 	uint64_t magic;
 	uint32_t version;
@@ -34,6 +44,8 @@ struct serve_shared {
 	uint32_t read_percent;
 	uint32_t way; /* enum serve_way of the next owner */
 	uint32_t nsid;
+	uint32_t kept; /* a keeper holds the set, or there is none to */
+	uint32_t reserved;
 	char address[512];
 	char keeper[108];
 	uint64_t last_ns;    /* the load's newest completion */
@@ -43,20 +55,34 @@ struct serve_shared {
 	uint64_t save_ns;    /* the last time each took */
 	uint64_t restore_ns;
 	struct serve_gaps gaps[SERVE_WAYS];
+	uint32_t step_count;
+	struct serve_step steps[SERVE_STEPS_MAX]; /* of the last one */
 	char fault[400]; /* the first thing that was wrong, "" for nothing */
 };
 
 /* A new one; @fd is its memfd. Return: 0 or a negative errno. */
 int serve_shared_create(struct serve_shared **shared, int *fd);
 
+/* Nobody can change the size of a memfd any more: a successor can map it ahead
+ * without fear. Return: 0 or a negative errno. */
+int serve_shared_seal(int fd);
+
 /* A predecessor's; every number and text in it is checked. The descriptor
- * stays the caller's. Return: 0, -EBADMSG, another negative errno. */
-int serve_shared_attach(struct serve_shared **shared, int fd);
+ * stays the caller's. @memory: where it is mapped already, or NULL. Return: 0,
+ * -EBADMSG, another negative errno. */
+int serve_shared_attach(struct serve_shared **shared, int fd, void *memory);
 
 void serve_shared_close(struct serve_shared *shared);
 
 void serve_shared_gap(struct serve_shared *shared, enum serve_way way,
 		      uint64_t ns);
+
+/* Something is over that lies between two processes. One thread at a time. */
+void serve_shared_step(struct serve_shared *shared, const char *name,
+		       uint64_t ended_ns);
+/* "handover": the steps, each with its time and when it was over. */
+void serve_shared_show_steps(const struct serve_shared *shared,
+			     struct json_object *tree);
 
 /* The first fault stays. Any thread. */
 void serve_shared_fault(struct serve_shared *shared, const char *text);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Memory of a set that is mapped ahead of the need. Knows no contents. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "device/fdset.h"
+
+/* So many pages are looked at in one call. */
+#define LOOK_PAGES 1024u
+
+/* More than this is mapped, and not touched. */
+#define TOUCH_MAX_BYTES (UINT64_C(256) << 20)
+
+/* Two descriptors are of one file when both say the same here. */
+struct hf_fdset_map {
+	dev_t dev;
+	ino_t ino;
+	void *memory;
+	uint64_t len_bytes;
+};
+
+/* A file that its owner may shrink cannot be touched without SIGBUS. */
+static bool keeps_its_size(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
+/* Only pages that exist: reading one that does not would make it. */
+static void touch(uint8_t *memory, uint64_t len_bytes)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	unsigned char there[LOOK_PAGES];
+
+	for (uint64_t at = 0; at < len_bytes; at += LOOK_PAGES * page) {
+		uint64_t part = HF_MIN(len_bytes - at, LOOK_PAGES * page);
+
+		if (mincore(memory + at, part, there) != 0) {
+			return;
+		}
+		for (uint64_t i = 0; i * page < part; i++) {
+			if ((there[i] & 1) != 0) {
+				(void)*(volatile uint8_t *)(memory + at +
+							    i * page);
+			}
+		}
+	}
+}
+
+static bool map_file(int fd, struct hf_fdset_map *map)
+{
+	struct stat st;
+
+	if (!keeps_its_size(fd) || fstat(fd, &st) != 0 || st.st_size <= 0) {
+		return false;
+	}
+	*map = (struct hf_fdset_map){
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+		.len_bytes = (uint64_t)st.st_size,
+		.memory = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+			       MAP_SHARED, fd, 0),
+	};
+	return map->memory != MAP_FAILED;
+}
+
+void hf_fdset_map_ahead(struct hf_fdset *set)
+{
+	uint64_t touched = 0;
+
+	hf_fdset_unmap(set);
+	set->maps = calloc(HF_MAX(set->count, 1u), sizeof(*set->maps));
+	for (uint32_t i = 0; set->maps != NULL && i < set->count; i++) {
+		struct hf_fdset_map *map = &set->maps[set->map_count];
+
+		if (!map_file(set->entries[i].fd, map)) {
+			continue;
+		}
+		set->map_count++;
+		if (map->len_bytes <= TOUCH_MAX_BYTES - touched) {
+			touch(map->memory, map->len_bytes);
+			touched += map->len_bytes;
+		}
+	}
+}
+
+static bool has_file(const struct hf_fdset *set, const struct hf_fdset_map *map)
+{
+	struct stat st;
+
+	for (uint32_t i = 0; i < set->count; i++) {
+		if (fstat(set->entries[i].fd, &st) == 0 &&
+		    st.st_dev == map->dev && st.st_ino == map->ino) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from)
+{
+	hf_fdset_unmap(to);
+	to->maps = from->maps;
+	to->map_count = 0;
+	for (uint32_t i = 0; i < from->map_count; i++) {
+		struct hf_fdset_map map = from->maps[i];
+
+		if (has_file(to, &map)) {
+			to->maps[to->map_count++] = map;
+		} else {
+			munmap(map.memory, map.len_bytes);
+		}
+	}
+	from->maps = NULL;
+	from->map_count = 0;
+}
+
+void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes)
+{
+	struct stat st;
+
+	if (set->map_count == 0 || fstat(fd, &st) != 0) {
+		return NULL;
+	}
+	for (uint32_t i = 0; i < set->map_count; i++) {
+		struct hf_fdset_map map = set->maps[i];
+
+		if (map.dev == st.st_dev && map.ino == st.st_ino &&
+		    map.len_bytes == len_bytes) {
+			set->maps[i] = set->maps[--set->map_count];
+			return map.memory;
+		}
+	}
+	return NULL;
+}
+
+void hf_fdset_unmap(struct hf_fdset *set)
+{
+	for (uint32_t i = 0; i < set->map_count; i++) {
+		munmap(set->maps[i].memory, set->maps[i].len_bytes);
+	}
+	free(set->maps);
+	set->maps = NULL;
+	set->map_count = 0;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How a serving process comes to its device: from a live owner, a keeper, the
+ * program before this one, or from nobody. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "serve.h"
+#include "serve_warm.h"
+
+/* A process that was killed is waited for so long. */
+#define DYING_MS 2000
+
+/* Owners that are replaced one after the other, each before it answers. */
+#define OWNERS_MAX 8
+
+/* Of the driver and of the load: as many stacks are made ready. */
+#define LIKELY_THREADS 4
+
+static int become_owner(struct serve *serve)
+{
+	serve->listener = control_listen(serve->args, serve->path, true);
+	if (serve->listener < 0) {
+		return CLI_FAILED;
+	}
+	int code = serve_owner_secure(&serve->owner);
+	if (code == CLI_OK) {
+		printf("serving %s\n", serve->opt.name);
+		fflush(stdout);
+	}
+	return code;
+}
+
+/* What it owns is mapped while it goes on; an owner of an older version shows
+ * nothing, and may hang up. */
+static struct hf_carry *look_ahead(struct serve *serve)
+{
+	struct hf_carry *early = NULL;
+	int socket = hf_keeper_connect(serve->path, NULL);
+
+	if (socket < 0) {
+		return NULL;
+	}
+	if (hf_keeper_preview_on(socket, serve->opt.name, &early, NULL) == 0) {
+		hf_carry_map_ahead(early);
+	}
+	close(socket);
+	return early;
+}
+
+/* One that handed over, or died, before it answered has a successor: the name
+ * is another's by now. */
+static int ask_owner(struct serve *serve, struct hf_carry **carry,
+		     struct hf_error *err)
+{
+	int socket = -1;
+	int result = -EPIPE;
+
+	for (uint32_t i = 0;
+	     i < OWNERS_MAX && (result == -EPIPE || result == -ECONNRESET);
+	     i++) {
+		socket = hf_keeper_connect(serve->path, err);
+		if (socket < 0) {
+			return socket;
+		}
+		result = hf_keeper_get_on(socket, serve->opt.name, carry, err);
+		if (result) {
+			close(socket);
+		}
+	}
+	return result ? result : socket;
+}
+
+static int take_from_owner(struct serve *serve)
+{
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+
+	struct hf_carry *early = look_ahead(serve);
+	int socket = ask_owner(serve, &carry, &err);
+	if (socket < 0) {
+		hf_carry_free(early);
+		return cli_fail(serve->args, "%s", err.message);
+	}
+	if (early) {
+		hf_carry_use_maps(carry, early);
+	}
+	serve_owner_log_there(carry);
+	int code = serve_owner_take(&serve->owner, carry);
+	if (code == CLI_USAGE) {
+		code = cli_fail(serve->args, "%s", serve->owner.busy);
+	}
+	if (code == CLI_OK) {
+		serve->listener =
+			control_listen(serve->args, serve->path, true);
+		code = serve->listener < 0 ? CLI_FAILED : CLI_OK;
+	}
+	if (code == CLI_OK &&
+	    send(socket, RESTORED, strlen(RESTORED), MSG_NOSIGNAL) < 0) {
+		code = cli_fail(serve->args, "the last owner is gone: %s",
+				strerror(errno));
+	}
+	close(socket);
+	if (code == CLI_OK) {
+		code = serve_owner_secure(&serve->owner);
+	}
+	if (code == CLI_OK) {
+		printf("serving %s\n", serve->opt.name);
+		fflush(stdout);
+	}
+	return code;
+}
+
+/* The kernel tells: nobody looks again and again. False: after @timeout_ms it
+ * still runs. */
+static bool wait_for_end(int pid, int timeout_ms)
+{
+	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	int ended = 1;
+
+	if (fd >= 0) {
+		do {
+			ended = poll(&wait, 1, timeout_ms);
+		} while (ended < 0 && errno == EINTR);
+		close(fd);
+	}
+	return ended == 1;
+}
+
+/* What the keeper has, once the process that drives the device has ended.
+ * @early: what it had before, mapped ahead, or NULL; @found: whether it had
+ * something. */
+static int take_from_keeper(struct serve *serve, int timeout_ms,
+			    struct hf_carry *early, bool *found)
+{
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+
+	for (;;) {
+		int result = hf_keeper_get(serve->opt.keeper, serve->opt.name,
+					   &carry, &err);
+
+		*found = result == 0;
+		if (result) {
+			hf_carry_free(early);
+			return result == -ENOENT ? CLI_OK
+						 : cli_fail(serve->args, "%s",
+							    err.message);
+		}
+		int owner = hf_carry_owner(carry);
+		if (owner == 0) {
+			if (early) {
+				hf_carry_use_maps(carry, early);
+				early = NULL;
+			}
+			int code = serve_owner_take(&serve->owner, carry);
+			if (code != CLI_USAGE) {
+				return code;
+			}
+			continue; /* another one was faster */
+		}
+		/* The owner may be given something else to keep meanwhile:
+		 * then it is asked for again, and what is the same is used. */
+		hf_carry_free(early);
+		early = carry;
+		hf_carry_map_ahead(early);
+		if (!wait_for_end(owner, timeout_ms)) {
+			hf_carry_free(early);
+			return cli_fail(serve->args,
+					"'%s' is driven by process %d, which "
+					"does not end",
+					serve->opt.name, owner);
+		}
+	}
+}
+
+static int take_from_exec(struct serve *serve, bool *found)
+{
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+	int result = hf_carry_from_exec(&carry, &err);
+
+	*found = result == 0;
+	if (result == -ENOENT) {
+		return CLI_OK;
+	}
+	if (result == 0) {
+		result = serve_owner_take(&serve->owner, carry);
+	} else {
+		result = cli_fail(serve->args, "%s", err.message);
+	}
+	/* This process is the owner: nobody else can be alive. */
+	return result == CLI_USAGE
+		       ? cli_fail(serve->args, "%s", serve->owner.busy)
+		       : result;
+}
+
+static int stand_by(struct serve *serve)
+{
+	struct hf_carry *early = NULL;
+	bool found;
+
+	if (hf_keeper_get(serve->opt.keeper, serve->opt.name, &early, NULL) ==
+	    0) {
+		hf_carry_map_ahead(early);
+	}
+	printf("waiting for the end of %s\n", serve->opt.name);
+	fflush(stdout);
+	/* While somebody answers to the name, a device without an owner is one
+	 * that is just being handed over. */
+	int owner = control_owner(serve->path);
+	while (owner > 0 && wait_for_end(owner, -1)) {
+		owner = control_owner(serve->path);
+	}
+	int code = take_from_keeper(serve, -1, early, &found);
+	if (code == CLI_OK && !found) {
+		cli_note(serve->args, "'%s' ended in order", serve->opt.name);
+		serve->done = true;
+	}
+	return code;
+}
+
+/* One that was killed takes a moment to be gone. */
+static bool is_served(const struct serve *serve)
+{
+	int owner = control_owner(serve->path);
+
+	return owner > 0 && !wait_for_end(owner, DYING_MS);
+}
+
+/* A controller that nobody drives: from the beginning, or from the keeper. */
+static int begin_alone(struct serve *serve)
+{
+	const struct serve_options *opt = &serve->opt;
+	const struct serve_plan plan = {
+		.address = serve->args->operands[0],
+		.keeper = opt->keeper,
+		.depth = opt->depth,
+		.io_bytes = opt->io_bytes,
+		.size_bytes = opt->size_bytes,
+		.queues = opt->queues,
+		.read_percent = opt->read_percent,
+		.no_load = opt->no_load,
+	};
+	bool found = false;
+	int code = CLI_OK;
+
+	if (is_served(serve)) {
+		return cli_fail(serve->args,
+				"a process serves '%s' already; 'holdfast "
+				"upgrade %s' replaces it",
+				opt->name, opt->name);
+	}
+	if (opt->keeper) {
+		code = take_from_keeper(serve, DYING_MS, NULL, &found);
+	}
+	if (code != CLI_OK || found) {
+		return code;
+	}
+	if (serve->args->operand_count == 0) {
+		return cli_fail(serve->args,
+				"no keeper holds '%s': name the controller's "
+				"address for a fresh start",
+				opt->name);
+	}
+	return serve_owner_open(&serve->owner, &plan);
+}
+
+int serve_begin(struct serve *serve)
+{
+	bool found = false;
+
+	/* An owner too: some day it is the predecessor. */
+	serve_warm(LIKELY_THREADS);
+	int code = take_from_exec(serve, &found);
+
+	if (code == CLI_OK && !found) {
+		if (serve->opt.successor) {
+			return take_from_owner(serve);
+		}
+		code = serve->opt.standby ? stand_by(serve)
+					  : begin_alone(serve);
+	}
+	if (code != CLI_OK || serve->done) {
+		return code;
+	}
+	return become_owner(serve);
+}
