@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "driver/admin.h"
 #include "driver/aer.h"
+#include "driver/deadline.h"
 #include "driver/ioqueues.h"
 #include "driver/retry.h"
 #include "driver/scan.h"
@@ -244,6 +245,7 @@ static int create_admin(struct hf_driver *drv, struct hf_error *err)
 		.retry = &drv->retry,
 		.hooks = {.lied = hf_driver_lied,
 			  .retry = hf_retry_wanted,
+			  .awaken = hf_deadline_awaken,
 			  .ctx = drv},
 	};
 	return hf_qpair_create(&drv->admin, &config, err);

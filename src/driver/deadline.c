@@ -8,6 +8,7 @@
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/admin.h"
@@ -73,14 +74,15 @@ static uint32_t look(const struct hf_driver *drv, struct hf_qpair *qp,
 
 	*overdue = (struct overdue){0};
 	hf_qpair_lock(qp);
-	for (uint32_t i = 0; i < qp->pending.count; i++) {
+	uint32_t count = qp->pending.in_use > 0 ? qp->pending.count : 0;
+	for (uint32_t i = 0; i < count; i++) {
 		const struct hf_ledger_slot *slot = &qp->pending.slots[i];
 		const struct hf_pending_entry *entry = &qp->pending.entries[i];
 
 		if (slot->state != HF_SLOT_TAKEN || slot->kind == HF_SLOT_AER) {
 			continue;
 		}
-		uint32_t age = drv->tick - slot->tick;
+		uint32_t age = drv->now - slot->tick;
 		uint32_t limit = limit_ticks(drv, qp, slot);
 		oldest = HF_MAX(oldest, age);
 		/* A tick of slack: the clock is that coarse. */
@@ -140,7 +142,7 @@ static void ask_to_abort(struct hf_driver *drv, struct hf_qpair *qp,
 	if (qp->pending.slots[overdue->slot].state == HF_SLOT_TAKEN &&
 	    hf_pending_cid(&qp->pending, overdue->slot) == overdue->cid) {
 		entry->aborted = true;
-		entry->abort_tick = drv->tick;
+		entry->abort_tick = drv->now;
 	}
 	hf_qpair_unlock(qp);
 	hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_ABORT], HF_LOG_WARNING,
@@ -177,7 +179,7 @@ static bool act(struct hf_driver *drv, struct hf_qpair *qp,
 		ask_to_abort(drv, qp, overdue);
 		return false;
 	}
-	return drv->tick - overdue->abort_tick > GRACE_TICKS;
+	return drv->now - overdue->abort_tick > GRACE_TICKS;
 }
 
 static bool controller_is_well(struct hf_driver *drv)
@@ -215,17 +217,111 @@ static void reset_for(struct hf_driver *drv, const struct hf_qpair *qp,
 	}
 }
 
+uint32_t hf_deadline_now(void)
+{
+	uint32_t now = (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS);
+
+	return now != HF_TICK_ASLEEP ? now : now + 1;
+}
+
+/* What a sweep found of the queues: is there work, and is there news? */
+struct activity {
+	bool busy;          /* something is under way, or waits */
+	uint64_t submitted; /* commands that there ever were */
+};
+
+static void look_for_activity(struct hf_qpair *qp, struct activity *activity)
+{
+	uint32_t events = 0;
+
+	hf_qpair_lock(qp);
+	/* What may stay for ever is not under way. */
+	for (uint32_t i = 0; qp->qid == 0 && i < qp->pending.count; i++) {
+		const struct hf_ledger_slot *slot = &qp->pending.slots[i];
+
+		if (slot->state == HF_SLOT_TAKEN && slot->kind == HF_SLOT_AER) {
+			events++;
+		}
+	}
+	if (qp->pending.in_use > events || !hf_list_empty(&qp->waiting)) {
+		activity->busy = true;
+	}
+	activity->submitted += qp->submitted;
+	hf_qpair_unlock(qp);
+}
+
+static struct activity look_again(struct hf_driver *drv)
+{
+	struct activity activity = {.busy = false};
+
+	look_for_activity(drv->admin, &activity);
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			look_for_activity(drv->io[i], &activity);
+		}
+	}
+	return activity;
+}
+
+/*
+ * Lets the clock stand still where nothing is under way and nothing was since
+ * the last sweep, so that an idle driver costs nothing; the first command
+ * after that sets it going again (hf_qpair_tick()). None is missed: the clock
+ * is stopped first, and then each queue is looked at once more, under its
+ * lock. A command that is put before that look is seen by it; one that is put
+ * after it has taken the lock later, and so finds the clock stopped.
+ */
+static void doze(struct hf_driver *drv, const struct activity *activity)
+{
+	bool news = activity->submitted != drv->sweep_submitted;
+
+	drv->sweep_submitted = activity->submitted;
+	if (activity->busy || news || drv->bringing_up || drv->draining ||
+	    drv->removal_told || hf_driver_state(drv) != HF_DRIVER_READY ||
+	    !hf_list_empty(&drv->jobs)) {
+		return;
+	}
+	__atomic_store_n(&drv->tick, HF_TICK_ASLEEP, __ATOMIC_RELAXED);
+	const struct activity now = look_again(drv);
+	if (now.busy || now.submitted != drv->sweep_submitted) {
+		__atomic_store_n(&drv->tick, drv->now, __ATOMIC_RELAXED);
+	}
+}
+
+bool hf_deadline_sweeps(const struct hf_driver *drv)
+{
+	return __atomic_load_n(&drv->tick, __ATOMIC_RELAXED) !=
+		       HF_TICK_ASLEEP &&
+	       !drv->saved && !hf_driver_is_over(drv);
+}
+
+uint32_t hf_deadline_awaken(void *ctx)
+{
+	struct hf_driver *drv = ctx;
+	uint32_t now = hf_deadline_now();
+	uint32_t before = HF_TICK_ASLEEP;
+
+	/* One of those that come at once asks for the timer. */
+	if (__atomic_compare_exchange_n(&drv->tick, &before, now, false,
+					__ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+		hf_driver_kick(drv);
+	}
+	return now;
+}
+
 void hf_deadline_sweep(struct hf_driver *drv)
 {
+	struct activity activity = {.busy = false};
 	struct overdue overdue;
 	uint32_t oldest;
 
-	if (drv->tick - drv->sweep_tick < SWEEP_TICKS || drv->admin == NULL ||
+	if (drv->now - drv->sweep_tick < SWEEP_TICKS || drv->admin == NULL ||
 	    drv->saved || hf_driver_state(drv) == HF_DRIVER_CLOSING ||
 	    hf_driver_state(drv) == HF_DRIVER_FAILED) {
 		return;
 	}
-	drv->sweep_tick = drv->tick;
+	drv->sweep_tick = drv->now;
+	look_for_activity(drv->admin, &activity);
 	oldest = look(drv, drv->admin, &overdue);
 	if (overdue.found && act(drv, drv->admin, &overdue)) {
 		reset_for(drv, drv->admin, &overdue);
@@ -237,6 +333,7 @@ void hf_deadline_sweep(struct hf_driver *drv)
 		if (qp == NULL) {
 			continue;
 		}
+		look_for_activity(qp, &activity);
 		uint32_t age = look(drv, qp, &overdue);
 		oldest = HF_MAX(oldest, age);
 		if (!overdue.found && age >= SWEEP_TICKS &&
@@ -253,4 +350,5 @@ void hf_deadline_sweep(struct hf_driver *drv)
 	if (!drv->bringing_up && (oldest >= LOOK_TICKS || drv->removal_told)) {
 		(void)controller_is_well(drv);
 	}
+	doze(drv, &activity);
 }

@@ -164,7 +164,8 @@ static void run_jobs(struct hf_driver *drv)
 
 static void arm_timer(struct hf_driver *drv)
 {
-	uint64_t next = hf_deadline_ms(HF_SWEEP_MS);
+	uint64_t next = hf_deadline_sweeps(drv) ? hf_deadline_ms(HF_SWEEP_MS)
+						: UINT64_MAX;
 	const struct hf_job *job = NULL;
 
 	if (drv->bringing_up) {
@@ -178,13 +179,12 @@ static void arm_timer(struct hf_driver *drv)
 
 	next = HF_MIN(next, drv->retry_due_ns);
 
-	const struct itimerspec spec = {
-		.it_value =
-			{
-				.tv_sec = (time_t)(next / HF_NS_PER_S),
-				.tv_nsec = (long)(next % HF_NS_PER_S),
-			},
-	};
+	/* All zeroes lets it stand. */
+	struct itimerspec spec = {.it_value.tv_sec = 0};
+	if (next != UINT64_MAX) {
+		spec.it_value.tv_sec = (time_t)(next / HF_NS_PER_S);
+		spec.it_value.tv_nsec = (long)(next % HF_NS_PER_S);
+	}
 	(void)!timerfd_settime(drv->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
 }
 
@@ -197,9 +197,8 @@ static void take_hints(struct hf_driver *drv)
 	 * makes the descriptor readable again. */
 	(void)!epoll_wait(drv->epoll_fd, events, 8, 0);
 	(void)!eventfd_read(drv->kick_fd, &count);
-	__atomic_store_n(&drv->tick,
-			 (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS),
-			 __ATOMIC_RELAXED);
+	drv->now = hf_deadline_now();
+	__atomic_store_n(&drv->tick, drv->now, __ATOMIC_RELAXED);
 }
 
 /*

@@ -86,7 +86,8 @@ struct hf_driver {
 	struct hf_ctrl ctrl;
 	struct hf_ledger ledger;
 	struct hf_io_limits limits;
-	uint32_t tick; /* atomic; HF_TICK_MS each */
+	uint32_t tick; /* atomic; HF_TICK_MS each, or HF_TICK_ASLEEP */
+	uint32_t now;  /* the same clock, which never sleeps */
 	struct hf_retry_policy retry;
 	bool retries_wait;     /* atomic: a queue has commands to send again */
 	uint64_t retry_due_ns; /* when the next of them is due */
@@ -123,6 +124,7 @@ struct hf_driver {
 	struct hf_log_limit quiet[HF_QUIET_KINDS];
 	uint64_t lost_interrupts; /* completions found without one */
 	uint32_t sweep_tick;      /* of the last look for overdue commands */
+	uint64_t sweep_submitted; /* commands that there ever were, then */
 	bool abort_outstanding;
 	uint32_t recoveries;   /* tries that failed, in a row */
 	uint32_t flaps;        /* resets that followed one another closely */

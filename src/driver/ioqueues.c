@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/admin.h"
+#include "driver/deadline.h"
 #include "driver/restore.h"
 
 #define QUEUE_CONTIGUOUS 1u
@@ -137,6 +138,7 @@ struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 		.retry = &drv->retry,
 		.hooks = {.lied = hf_driver_lied,
 			  .retry = hf_retry_wanted,
+			  .awaken = hf_deadline_awaken,
 			  .ctx = drv},
 	};
 }

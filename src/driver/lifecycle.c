@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/bring_up.h"
+#include "driver/deadline.h"
 #include "driver/ioqueues.h"
 #include "driver/retry.h"
 #include "driver/shut_down.h"
@@ -240,12 +241,12 @@ int hf_lifecycle_build(struct hf_driver **out, const struct hf_ctrl *ctrl,
 	drv->options = *options;
 	drv->log = options->log;
 	/* A successor issues before its first hf_driver_process(). */
-	drv->tick = (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS);
+	drv->now = hf_deadline_now();
+	drv->tick = drv->now;
 	drv->keepalive = options->keepalive;
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;
 	drv->timer_fd = -1;
-	drv->tick = (uint32_t)(hf_now_ns() / HF_NS_PER_MS / HF_TICK_MS);
 	hf_retry_init(drv);
 	hf_list_init(&drv->jobs);
 	hf_list_init(&drv->namespaces);

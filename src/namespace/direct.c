@@ -143,7 +143,7 @@ HF_HOT_INLINE bool submit(struct hf_qpair *qp, struct hf_io *io, uint32_t tick)
 uint32_t hf_direct_submit(struct hf_qpair *qp, struct hf_io *const *ios,
 			  uint32_t count)
 {
-	uint32_t tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+	uint32_t tick = hf_qpair_tick(qp);
 	uint32_t taken = 0;
 
 	while (taken < count && submit(qp, ios[taken], tick)) {

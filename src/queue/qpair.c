@@ -52,7 +52,7 @@ static void fill_slot(struct hf_qpair *qp, uint16_t number,
 	}
 	slot->cookie = request->cookie;
 	slot->len_bytes = request->data.len_bytes;
-	slot->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+	slot->tick = hf_qpair_tick(qp);
 	slot->timeout_ticks = request->timeout_ticks;
 	slot->record = request->record;
 	slot->first_page = prps->first_page;

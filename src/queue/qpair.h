@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hint.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "device/device.h"
@@ -20,8 +21,11 @@
 
 struct hf_qpair;
 
-/* The coarse clock's unit: what deadlines are counted in. */
-enum { HF_TICK_MS = 100 };
+enum {
+	HF_TICK_MS = 100, /* the coarse clock's unit: deadlines' */
+	/* The clock stands still: nothing is under way, nobody looks. */
+	HF_TICK_ASLEEP = 0,
+};
 
 /* Something that could not be issued for want of a slot or a page. */
 struct hf_waiter {
@@ -65,6 +69,9 @@ struct hf_qpair_hooks {
 	/* Commands wait to be sent again: hf_qpair_retry() is to be called
 	 * soon. Without a lock, from the thread that reaps. */
 	void (*retry)(void *ctx, struct hf_qpair *qp);
+	/* A command is put while the clock stands still: sets it going.
+	 * Locked. Return: the time. */
+	uint32_t (*awaken)(void *ctx);
 	void *ctx;
 };
 
@@ -198,6 +205,20 @@ static inline void hf_qpair_lock(struct hf_qpair *qp)
 static inline void hf_qpair_unlock(struct hf_qpair *qp)
 {
 	hf_lock_give(&qp->lock);
+}
+
+/*
+ * The time that a command is put at. Under the lock: whoever lets the clock
+ * stand still looks at each queue under its lock afterwards, and so either
+ * sees the command, or was seen here.
+ */
+static inline uint32_t hf_qpair_tick(struct hf_qpair *qp)
+{
+	uint32_t tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+
+	return HF_LIKELY(tick != HF_TICK_ASLEEP)
+		       ? tick
+		       : qp->hooks.awaken(qp->hooks.ctx);
 }
 
 /**

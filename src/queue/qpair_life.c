@@ -261,7 +261,7 @@ static void put_again(struct hf_qpair *qp, uint32_t old_count)
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		again[i]->position = qp->sq.count;
-		again[i]->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+		again[i]->tick = hf_qpair_tick(qp);
 		qp->pending.entries[again[i] - qp->pending.slots].aborted =
 			false;
 		hf_sq_push(&qp->sq, &again[i]->sqe);

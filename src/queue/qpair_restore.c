@@ -406,7 +406,7 @@ static void send_again(struct hf_qpair *qp)
 	for (uint32_t i = 0; i < count; i++) {
 		count_as_issued(qp, unsent[i]);
 		unsent[i]->position = qp->sq.count;
-		unsent[i]->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+		unsent[i]->tick = hf_qpair_tick(qp);
 		hf_sq_push(&qp->sq, &unsent[i]->sqe);
 	}
 }

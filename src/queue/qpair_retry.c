@@ -90,7 +90,7 @@ static bool is_worth_it(struct hf_qpair *qp, uint16_t number,
 	if (entry->tries == 0) {
 		entry->born_tick = slot->tick;
 	}
-	uint32_t tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+	uint32_t tick = hf_qpair_tick(qp);
 	int32_t age_ticks = (int32_t)(tick - entry->born_tick);
 	/* The clock is coarse, and may be behind a predecessor's. */
 	uint64_t age_ms = (uint64_t)HF_MAX(age_ticks, 0) * HF_TICK_MS;
@@ -141,7 +141,7 @@ static void send_again(struct hf_qpair *qp, uint16_t number)
 	hf_pending_next_lap(&qp->pending, number);
 	slot->sqe.cid = htole16(hf_pending_cid(&qp->pending, number));
 	slot->position = qp->sq.count;
-	slot->tick = __atomic_load_n(qp->tick, __ATOMIC_RELAXED);
+	slot->tick = hf_qpair_tick(qp);
 	qp->pending.entries[number].aborted = false;
 	/* A process that dies before this leaves one that waits still. */
 	hf_pending_publish(&qp->pending, number);

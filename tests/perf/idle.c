@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Goal: CPU time of a driver that has nothing to do; memory of a queue pair.
- * Method: a controller in this process (which sleeps when idle, too), one I/O
- * on each of 9 queues; memory before and after the last 8 of them; then a
- * second of silence, and the process's CPU time over it.
- * usage: perf-idle event|thread; prints microseconds of CPU per second, and
- * bytes per queue pair
+ * Goal: CPU time and wake-ups of a driver that has nothing to do; memory of a
+ * queue pair.
+ * Method: one I/O on each of 9 queues; memory before and after the last 8 of
+ * them; then, once all has come to rest, seconds of silence, and what every
+ * thread but this one used in them. The controller is in this process too, or
+ * at an address.
+ * usage: perf-idle event|thread [ADDRESS]; prints microseconds of CPU per
+ * second, context switches per second, and bytes per queue pair
  */
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "perf.h"
 
 enum {
 	QUEUES = 9,
 	WAIT_MS = 5000,
+	REST_MS = 2000, /* the sweep for deadlines gives up within that */
+	SILENCE_MS = 5000,
 };
 
 static atomic_uint ended;
@@ -66,22 +71,76 @@ static void one_read(struct hf_queue *queue, struct hf_namespace *ns,
 	}
 }
 
+/* Of every thread but the one that asks. */
+struct usage {
+	uint64_t cpu_ns;
+	uint64_t switches;
+};
+
+static struct usage usage_now(void)
+{
+	struct rusage all;
+	struct rusage mine;
+
+	if (getrusage(RUSAGE_SELF, &all) != 0 ||
+	    getrusage(RUSAGE_THREAD, &mine) != 0) {
+		perror("getrusage");
+		exit(1);
+	}
+	return (struct usage){
+		.cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) -
+			  now_ns(CLOCK_THREAD_CPUTIME_ID),
+		.switches = (uint64_t)(all.ru_nvcsw + all.ru_nivcsw -
+				       mine.ru_nvcsw - mine.ru_nivcsw),
+	};
+}
+
+static struct hf_driver *open_driver(const char *address, struct hf_emu **emu)
+{
+	struct hf_driver_options options;
+	struct hf_driver *drv;
+	struct hf_error err;
+
+	hf_driver_options_init(&options);
+	options.cpu_count = QUEUES;
+	options.io_queues = QUEUES;
+	*emu = NULL;
+	if (address == NULL) {
+		*emu = perf_null_controller();
+		return perf_open(*emu, &options);
+	}
+	check(hf_driver_open(&drv, address, &options, &err), "hf_driver_open",
+	      &err);
+	return drv;
+}
+
+static void print_silence(uint64_t queue_bytes)
+{
+	poll(NULL, 0, REST_MS);
+	struct usage before = usage_now();
+
+	poll(NULL, 0, SILENCE_MS);
+	struct usage after = usage_now();
+
+	/* The two clocks of one look are not read at once. */
+	int64_t cpu_ns = (int64_t)(after.cpu_ns - before.cpu_ns);
+	printf("%.1f %.1f %llu\n",
+	       cpu_ns > 2000 ? (double)cpu_ns / SILENCE_MS : 0.0,
+	       (double)(after.switches - before.switches) * 1000 / SILENCE_MS,
+	       (unsigned long long)queue_bytes);
+}
+
 int main(int argc, char **argv)
 {
 	enum hf_queue_mode mode = argc > 1 && strcmp(argv[1], "thread") == 0
 					  ? HF_THREAD
 					  : HF_EVENT;
 	struct hf_queue *queues[QUEUES];
-	struct hf_driver_options options;
 	struct hf_namespace *ns;
 	struct hf_error err;
+	struct hf_emu *emu;
 	uint64_t first = 0;
-	struct hf_emu *emu = perf_null_controller();
-
-	hf_driver_options_init(&options);
-	options.cpu_count = QUEUES;
-	options.io_queues = QUEUES;
-	struct hf_driver *drv = perf_open(emu, &options);
+	struct hf_driver *drv = open_driver(argc > 2 ? argv[2] : NULL, &emu);
 
 	check(hf_namespace_open(&ns, drv, 1, &err), "hf_namespace_open", &err);
 	for (uint32_t i = 0; i < QUEUES; i++) {
@@ -92,16 +151,7 @@ int main(int argc, char **argv)
 			first = resident_bytes();
 		}
 	}
-	uint64_t last = resident_bytes();
-
-	poll(NULL, 0, 200);
-	uint64_t before = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-
-	poll(NULL, 0, 1000);
-	uint64_t used = now_ns(CLOCK_PROCESS_CPUTIME_ID) - before;
-
-	printf("%.1f %llu\n", (double)used / 1000.0,
-	       (unsigned long long)((last - first) / (QUEUES - 1)));
+	print_silence((resident_bytes() - first) / (QUEUES - 1));
 	for (uint32_t i = 0; i < QUEUES; i++) {
 		hf_queue_close(queues[i]);
 	}
