@@ -236,7 +236,8 @@ int hf_ledger_check_counts(const struct hf_ledger *ledger, struct hf_error *err)
 		const struct hf_ledger_queue *queue =
 			hf_ledger_queue_view(ledger, i).queue;
 
-		if (queue->state != HF_QUEUE_FREE &&
+		/* The admin queue is walked whatever its state says. */
+		if ((i == 0 || queue->state != HF_QUEUE_FREE) &&
 		    (queue->slot_count > header->slots_max ||
 		     queue->record_count > header->records_max ||
 		     queue->page_count > header->pages_max)) {

@@ -220,6 +220,15 @@ static void a_ledger_of_more_slots_than_it_has_is_refused(void **state)
 	uint8_t *bytes;
 	size_t len;
 
+	struct hf_ledger_queue *admin =
+		hf_ledger_queue_view(&f->ledger, 0).queue;
+
+	admin->slot_count = UINT32_MAX;
+	admin->state = HF_QUEUE_FREE;
+	assert_int_equal(hf_saved_encode(&f->ledger, &bytes, &len, &err),
+			 -EINVAL);
+	assert_non_null(strstr(err.message, "queue 0 has 4294967295 slots"));
+	admin->slot_count = 0;
 	hf_ledger_queue_view(&f->ledger, 1).queue->slot_count = UINT32_MAX;
 	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, &err),
 			 -EINVAL);
