@@ -233,11 +233,6 @@ static void *worker_main(void *user)
 	struct serve_worker *worker = user;
 	struct serve_load *load = worker->load;
 	struct serve_io *batch[BATCH];
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(worker->cpu, &set);
-	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 	while (!atomic_load(&load->stop)) {
 		uint32_t count = 0;
 
@@ -488,6 +483,29 @@ int serve_load_inherit(struct serve_load *load, struct hf_error *err)
 	return code;
 }
 
+/*
+ * Its CPU is set before it runs. A thread that moves itself waits for the
+ * kernel to do it, and a process that is killed meanwhile was seen to keep the
+ * device for seconds.
+ */
+static int start_worker(struct serve_worker *worker)
+{
+	pthread_attr_t attributes;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(worker->cpu, &set);
+	pthread_attr_init(&attributes);
+	pthread_attr_setaffinity_np(&attributes, sizeof(set), &set);
+	int error = pthread_create(&worker->thread, &attributes, worker_main,
+				   worker);
+	pthread_attr_destroy(&attributes);
+	/* A CPU that there is not: then anywhere. */
+	return error == EINVAL ? pthread_create(&worker->thread, NULL,
+						worker_main, worker)
+			       : error;
+}
+
 int serve_load_start(struct serve_load *load, struct hf_error *err)
 {
 	atomic_store(&load->stop, false);
@@ -497,8 +515,7 @@ int serve_load_start(struct serve_load *load, struct hf_error *err)
 		(void)!hf_reap(load->workers[i].queue, load->shared->depth);
 	}
 	for (uint32_t i = 0; i < load->shared->workers; i++) {
-		int error = pthread_create(&load->workers[i].thread, NULL,
-					   worker_main, &load->workers[i]);
+		int error = start_worker(&load->workers[i]);
 
 		if (error) {
 			snprintf(err->message, sizeof(err->message),
