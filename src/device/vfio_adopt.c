@@ -8,6 +8,7 @@
 #include "device/pci.h"
 #include "device/vfio.h"
 #include "device/vfio_internal.h"
+#include "device/vfio_uapi.h"
 #include "state/registry.h"
 
 static int adopt_u32(const struct hf_fdset *set, const char *key, uint32_t max,
@@ -135,6 +136,27 @@ static void adopt_count(struct hf_vfio *vfio)
 	}
 }
 
+/*
+ * What the predecessor locked is charged to us from now on, where the kernel
+ * can do that: since Linux 6.14, and only with mappings of files. Elsewhere it
+ * stays pinned, and charged to whom it was: see holdfast-vfio(7).
+ */
+static void adopt_charge(const struct hf_vfio *vfio)
+{
+	struct iommu_ioas_change_process ask = {.size = sizeof(ask)};
+
+	if (vfio->iommufd < 0) {
+		return;
+	}
+	int rc = hf_vfio_ioctl(vfio->iommufd, IOMMU_IOAS_CHANGE_PROCESS, &ask);
+	if (rc < 0) {
+		hf_log_info(&vfio->dev.options.log,
+			    "%s: locked memory stays charged to the process "
+			    "that mapped it: %s",
+			    vfio->dev.id, strerrordesc_np(-rc));
+	}
+}
+
 /* Numbers are the same ones; they are only no longer the set's. */
 static void adopt_own(struct hf_vfio *vfio, struct hf_fdset *set)
 {
@@ -196,6 +218,7 @@ int hf_vfio_adopt(struct hf_device **out, struct hf_fdset *set,
 	}
 	adopt_count(vfio);
 	adopt_own(vfio, set);
+	adopt_charge(vfio);
 	*out = &vfio->dev;
 	return 0;
 }

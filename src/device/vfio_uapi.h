@@ -103,3 +103,12 @@ struct iommu_ioas_map_file {
 };
 #define IOMMU_IOAS_MAP_FILE _IO(IOMMUFD_TYPE, 0x8f)
 #endif
+
+/* Linux 6.14: what is mapped in an iommufd is charged to the caller. */
+#if !HF_HEADERS_IOAS_CHANGE_PROCESS
+struct iommu_ioas_change_process {
+	__u32 size;
+	__u32 __reserved;
+};
+#define IOMMU_IOAS_CHANGE_PROCESS _IO(IOMMUFD_TYPE, 0x92)
+#endif

@@ -6,7 +6,7 @@
  * Run under callgrind, collecting inside hf_submit() and hf_reap() and not
  * inside the controller's doorbell; twice, with different counts, and the
  * difference divided.
- * usage: perf-path BATCH READS
+ * usage: perf-path BATCH READS [DEADLINE_MS]
  */
 #include <stdbool.h>
 #include <string.h>
@@ -74,6 +74,9 @@ int main(int argc, char **argv)
 	hf_driver_options_init(&options);
 	options.cpu_count = 1;
 	options.queue_entries = 1024;
+	if (argc > 3) {
+		options.io_timeout_ms = (uint32_t)atoi(argv[3]);
+	}
 	struct hf_driver *drv = perf_open(emu, &options);
 
 	check(hf_namespace_open(&ns, drv, 1, &err), "hf_namespace_open", &err);
