@@ -324,6 +324,10 @@ static void no_thread_wakes_while_there_is_nothing_to_do(void **state)
 	uint64_t before;
 	(void)state;
 
+#ifdef __SANITIZE_THREAD__
+	/* It has a thread of its own that wakes ten times a second. */
+	return;
+#endif
 	start(&host, &options);
 	host_create_queue(&host, 1, 16, 0);
 	do {
