@@ -54,10 +54,14 @@ static void must_not_end(struct hf_io *io, int result)
 static void scene_open(struct scene *scene, const char *fault)
 {
 	struct hf_driver_options options;
+	struct hf_emu_options emu_options;
 	struct hf_device *dev;
 
 	memset(scene, 0, sizeof(*scene));
-	emu_process_start_with(&scene->process, NULL, NULL, fault, NULL);
+	hf_emu_options_init(&emu_options);
+	emu_options.crdt_100ms[0] = 20;
+	emu_process_start_with(&scene->process, &emu_options, NULL, fault,
+			       NULL);
 	hf_driver_options_init(&options);
 	options.runtime = false;
 	options.cpu_count = 1;
@@ -238,7 +242,7 @@ static void parts_wait_as_one_io(void **state)
 	uint64_t deadline = hf_deadline_ms(20000);
 
 	(void)state;
-	scene_open(scene, "io-write,every=2,count=8:status=generic/82h");
+	scene_open(scene, "io-write,every=2,count=8:status=generic/82h+crd=1");
 	uint8_t *data = hf_dma_alloc(
 		scene->drv, (uint64_t)IOS * 64 * BLOCK_BYTES, &scene->err);
 	/* 256 KiB each: two commands of 128. */
