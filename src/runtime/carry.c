@@ -243,3 +243,22 @@ int hf_carry_copy(struct hf_carry **copy, const struct hf_carry *carry,
 	*copy = made;
 	return 0;
 }
+
+int hf_carry_take_text(struct hf_carry *carry, const char *what,
+		       struct hf_error *err)
+{
+	HF_AUTO_CLOSE int fd = hf_carry_take(carry, HF_CARRY_TEXT);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size < 0 ||
+	    st.st_size >= HF_FDSET_TEXT_BYTES ||
+	    pread(fd, carry->set.text, (size_t)st.st_size, 0) != st.st_size ||
+	    !hf_carry_text_is_valid(carry->set.text, (uint32_t)st.st_size)) {
+		return hf_error_set(err, -EPROTO,
+				    "the text that belongs to the descriptors "
+				    "did not %s",
+				    what);
+	}
+	carry->set.text[st.st_size] = '\0';
+	return 0;
+}

@@ -22,3 +22,11 @@ bool hf_carry_name_is_valid(const char *name, uint32_t room);
 
 /* Is this what hf_fdset_put_text() makes? @len_bytes is without the end. */
 bool hf_carry_text_is_valid(const char *text, uint32_t len_bytes);
+
+/* The name of the memfd that a set's text travels in, beside its descriptors,
+ * where nothing but descriptors can. */
+#define HF_CARRY_TEXT "text"
+/* Takes that memfd out of a set, and the text out of it. @what: what it did
+ * not do, where it is not there or not as it was left. */
+HF_MUST_CHECK int hf_carry_take_text(struct hf_carry *carry, const char *what,
+				     struct hf_error *err);

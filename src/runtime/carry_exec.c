@@ -19,7 +19,6 @@
 /* "1:7=text,12=vfu-socket,...": a version, then numbers with names. */
 #define VARIABLE     "HOLDFAST_CARRY"
 #define VERSION_MARK "1:"
-#define TEXT_NAME    "text"
 
 enum {
 	ENTRY_BYTES = HF_FDSET_NAME_BYTES + 16,
@@ -55,7 +54,7 @@ int hf_carry_to_exec(const struct hf_carry *carry, struct hf_error *err)
 
 	if (rc == 0) {
 		used = (size_t)snprintf(list, LIST_BYTES,
-					VERSION_MARK "%d=" TEXT_NAME, text);
+					VERSION_MARK "%d=" HF_CARRY_TEXT, text);
 	}
 	for (uint32_t i = 0; rc == 0 && i < carry->set.count; i++) {
 		rc = clear_cloexec(carry->set.entries[i].fd);
@@ -110,23 +109,6 @@ static int take_entry(struct hf_carry *carry, const char *word,
 	return fcntl((int)fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
 }
 
-static int take_text(struct hf_carry *carry, struct hf_error *err)
-{
-	HF_AUTO_CLOSE int fd = hf_carry_take(carry, TEXT_NAME);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size < 0 ||
-	    st.st_size >= HF_FDSET_TEXT_BYTES ||
-	    pread(fd, carry->set.text, (size_t)st.st_size, 0) != st.st_size ||
-	    !hf_carry_text_is_valid(carry->set.text, (uint32_t)st.st_size)) {
-		return hf_error_set(err, -EPROTO,
-				    "the text that belongs to the descriptors "
-				    "did not pass the exec");
-	}
-	carry->set.text[st.st_size] = '\0';
-	return 0;
-}
-
 int hf_carry_from_exec(struct hf_carry **out, struct hf_error *err)
 {
 	const char *value = getenv(VARIABLE);
@@ -154,7 +136,7 @@ int hf_carry_from_exec(struct hf_carry **out, struct hf_error *err)
 		rc = take_entry(carry, word, err);
 	}
 	if (rc == 0) {
-		rc = take_text(carry, err);
+		rc = hf_carry_take_text(carry, "pass the exec", err);
 	}
 	unsetenv(VARIABLE);
 	if (rc != 0) {

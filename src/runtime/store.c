@@ -20,8 +20,6 @@
 
 #include "base/cleanup.h"
 
-#define TEXT_NAME "text"
-
 static int store_one(const char *set, const char *name, int fd)
 {
 	char words[256];
@@ -52,7 +50,7 @@ static int store_text(const struct hf_carry *carry, const char *name)
 	    pwrite(memory, carry->set.text, len, 0) != (ssize_t)len) {
 		return -errno;
 	}
-	return store_one(name, TEXT_NAME, memory);
+	return store_one(name, HF_CARRY_TEXT, memory);
 }
 
 int hf_store_put(const struct hf_carry *carry, const char *name,
@@ -71,7 +69,7 @@ int hf_store_put(const struct hf_carry *carry, const char *name,
 		}
 	}
 	if (rc == 0) {
-		rc = remove_one(name, TEXT_NAME);
+		rc = remove_one(name, HF_CARRY_TEXT);
 	}
 	if (rc == 0) {
 		rc = store_text(carry, name);
@@ -88,23 +86,6 @@ int hf_store_put(const struct hf_carry *carry, const char *name,
 				    "FileDescriptorStoreMax=",
 				    name, strerror(-rc));
 	}
-	return 0;
-}
-
-static int take_text(struct hf_carry *carry, struct hf_error *err)
-{
-	HF_AUTO_CLOSE int fd = hf_carry_take(carry, TEXT_NAME);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_size < 0 ||
-	    st.st_size >= HF_FDSET_TEXT_BYTES ||
-	    pread(fd, carry->set.text, (size_t)st.st_size, 0) != st.st_size ||
-	    !hf_carry_text_is_valid(carry->set.text, (uint32_t)st.st_size)) {
-		return hf_error_set(err, -EPROTO,
-				    "the text that belongs to the descriptors "
-				    "did not come out of systemd's store");
-	}
-	carry->set.text[st.st_size] = '\0';
 	return 0;
 }
 
@@ -137,7 +118,8 @@ int hf_store_get(const char *name, struct hf_carry **out, struct hf_error *err)
 				  name);
 	}
 	if (rc == 0) {
-		rc = take_text(carry, err);
+		rc = hf_carry_take_text(carry, "come out of systemd's store",
+					err);
 	}
 	if (rc != 0) {
 		hf_carry_free(carry);
