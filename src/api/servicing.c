@@ -154,7 +154,12 @@ int hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
 	if (strcmp(kind, "vfio") == 0) {
 		rc = hf_vfio_adopt(device, &carry->set, options, err);
 	} else if (strcmp(kind, "vfio-user") == 0) {
-		rc = hf_vfio_user_adopt(device, &carry->set, options, err);
+		struct hf_reg_read reads[HF_CTRL_LIVE_READS];
+		uint32_t count =
+			hf_ctrl_live_reads(reads, ledger.header->capabilities);
+
+		rc = hf_vfio_user_adopt(device, &carry->set, options, reads,
+					count, err);
 	} else {
 		rc = hf_error_set(err, -EINVAL,
 				  "a device of kind '%s' cannot be taken over",

@@ -18,6 +18,7 @@
 #include "device/vfio_user_carry.h"
 #include "device/vfio_user_dma.h"
 #include "device/vfio_user_irq.h"
+#include "device/vfio_user_registers.h"
 #include "device/vfio_user_setup.h"
 
 #define DOORBELLS_OFFSET   0x1000u
@@ -189,6 +190,7 @@ void hf_vfu_free(struct hf_vfio_user *vu)
 	if (vu->conn_ready) {
 		hf_vfu_conn_fini(&vu->conn);
 	}
+	free(vu->asked);
 	free(vu);
 }
 

@@ -32,6 +32,9 @@ HF_MUST_CHECK int hf_vfio_user_open_fd(struct hf_device **out, int fd,
  * @out: receives the device
  * @set: what carry() put together; what is used of it is taken out of it
  * @options: how to open it
+ * @ahead: registers that will be read together once it is adopted; they are
+ *         asked for early, so that the server is not waited for then
+ * @ahead_count: how many
  * @err: one sentence about what is missing or wrong
  *
  * The predecessor must be dead: two processes would take each other's replies.
@@ -45,4 +48,6 @@ HF_MUST_CHECK int hf_vfio_user_open_fd(struct hf_device **out, int fd,
 HF_MUST_CHECK int hf_vfio_user_adopt(struct hf_device **out,
 				     struct hf_fdset *set,
 				     const struct hf_device_options *options,
+				     const struct hf_reg_read *ahead,
+				     uint32_t ahead_count,
 				     struct hf_error *err);

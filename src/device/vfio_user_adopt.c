@@ -8,6 +8,7 @@
 #include "device/vfio_user_carry.h"
 #include "device/vfio_user_dma.h"
 #include "device/vfio_user_irq.h"
+#include "device/vfio_user_registers.h"
 #include "device/vfio_user_setup.h"
 
 /*
@@ -35,6 +36,7 @@ static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
 
 int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
 		       const struct hf_device_options *options,
+		       const struct hf_reg_read *ahead, uint32_t ahead_count,
 		       struct hf_error *err)
 {
 	struct hf_vfio_user *vu = hf_vfu_new("", options, err);
@@ -54,6 +56,9 @@ int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
 		hf_vfu_set_limits(vu);
 		hf_steps_mark(&vu->dev.steps, "take the connection");
 		rc = vu_go_on(vu, err);
+		if (rc == 0 && ahead_count > 0) {
+			rc = hf_vfu_registers_ask(vu, ahead, ahead_count, err);
+		}
 		hf_steps_mark(&vu->dev.steps, "hear from the server");
 	}
 	if (rc == 0) {

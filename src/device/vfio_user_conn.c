@@ -567,21 +567,30 @@ static int send_request(struct hf_vfu_conn *conn,
 	return rc != 0 ? send_failed(conn, rc, call->command, err) : 0;
 }
 
-static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
-		    uint32_t count, struct hf_error *err)
+static int send_all(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
+		    uint32_t count, uint64_t deadline_ns,
+		    struct vfu_header *sent, struct hf_error *err)
 {
-	uint64_t deadline_ns = hf_deadline_ms(conn->timeout_ms);
-	struct vfu_header sent[HF_VFU_CALLS_MAX];
 	int rc = 0;
 
+	assert(count <= HF_VFU_CALLS_MAX);
 	if (hf_vfu_conn_lost(conn)) {
 		return lose(conn, -ENODEV, err, "%s", "");
 	}
-
 	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		calls[i].reply_bytes = 0;
+		calls[i].reply_fd = -1;
 		rc = send_request(conn, &calls[i], i == 0, deadline_ns,
 				  &sent[i], err);
 	}
+	return rc;
+}
+
+/* @rc: of sending them. */
+static int take_all(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
+		    uint32_t count, uint64_t deadline_ns,
+		    const struct vfu_header *sent, int rc, struct hf_error *err)
+{
 	for (uint32_t i = 0; i < count && !hf_vfu_conn_lost(conn); i++) {
 		struct hf_error *first = rc == 0 ? err : NULL;
 		int one = await_reply(conn, &sent[i], deadline_ns, &calls[i],
@@ -594,16 +603,57 @@ static int exchange(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 	return rc;
 }
 
+/* Replies come in order, so that those come first. Lock held. */
+static void take_ahead(struct hf_vfu_conn *conn)
+{
+	struct hf_vfu_ahead *ahead = &conn->ahead;
+
+	if (ahead->count > 0) {
+		ahead->rc = take_all(conn, ahead->calls, ahead->count,
+				     ahead->deadline_ns, ahead->sent, 0, NULL);
+		if (ahead->rc == 0 && hf_vfu_conn_lost(conn)) {
+			ahead->rc = -ENODEV;
+		}
+		ahead->count = 0;
+	}
+}
+
+int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
+		      uint32_t count, struct hf_error *err)
+{
+	struct hf_vfu_ahead *ahead = &conn->ahead;
+
+	pthread_mutex_lock(&conn->lock);
+	take_ahead(conn);
+	ahead->calls = calls;
+	ahead->deadline_ns = hf_deadline_ms(conn->timeout_ms);
+	int rc = send_all(conn, calls, count, ahead->deadline_ns, ahead->sent,
+			  err);
+	ahead->count = rc == 0 ? count : 0;
+	ahead->rc = rc;
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
+}
+
+int hf_vfu_call_ahead_take(struct hf_vfu_conn *conn)
+{
+	pthread_mutex_lock(&conn->lock);
+	take_ahead(conn);
+	int rc = conn->ahead.rc;
+	pthread_mutex_unlock(&conn->lock);
+	return rc;
+}
+
 int hf_vfu_call_many(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 		     uint32_t count, struct hf_error *err)
 {
-	assert(count <= HF_VFU_CALLS_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		calls[i].reply_bytes = 0;
-		calls[i].reply_fd = -1;
-	}
+	struct vfu_header sent[HF_VFU_CALLS_MAX];
+
 	pthread_mutex_lock(&conn->lock);
-	int rc = exchange(conn, calls, count, err);
+	take_ahead(conn);
+	uint64_t deadline_ns = hf_deadline_ms(conn->timeout_ms);
+	int rc = send_all(conn, calls, count, deadline_ns, sent, err);
+	rc = take_all(conn, calls, count, deadline_ns, sent, rc, err);
 	pthread_mutex_unlock(&conn->lock);
 	return rc;
 }

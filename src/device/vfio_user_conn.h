@@ -55,6 +55,17 @@ struct hf_vfu_memory {
 	uint8_t *vaddr;
 };
 
+struct hf_vfu_call;
+
+/* Requests whose replies are taken later: before any other request is sent. */
+struct hf_vfu_ahead {
+	struct hf_vfu_call *calls;
+	uint32_t count; /* 0: there are none */
+	struct vfu_header sent[HF_VFU_CALLS_MAX];
+	uint64_t deadline_ns;
+	int rc;
+};
+
 struct hf_vfu_conn {
 	const char *name; /* of the device, for errors and log lines */
 	const struct hf_log *log;
@@ -74,6 +85,7 @@ struct hf_vfu_conn {
 	uint16_t stale_first;
 	/* What the last of them was about; 0 if it had its reply. */
 	uint32_t interrupted_command;
+	struct hf_vfu_ahead ahead;
 	struct hf_vfu_in in;
 	uint8_t *payload;
 	struct hf_vfu_memory *memory; /* memory_count of them */
@@ -145,6 +157,13 @@ HF_MUST_CHECK int hf_vfu_call(struct hf_vfu_conn *conn,
 HF_MUST_CHECK int hf_vfu_call_many(struct hf_vfu_conn *conn,
 				   struct hf_vfu_call *calls, uint32_t count,
 				   struct hf_error *err);
+
+/* The same in two halves: what lies between them, the server needs not be
+ * waited for. @calls stays until the replies were taken. */
+HF_MUST_CHECK int hf_vfu_call_ahead(struct hf_vfu_conn *conn,
+				    struct hf_vfu_call *calls, uint32_t count,
+				    struct hf_error *err);
+HF_MUST_CHECK int hf_vfu_call_ahead_take(struct hf_vfu_conn *conn);
 
 /* The same without a reply: whether it worked is not told. */
 HF_MUST_CHECK int hf_vfu_post(struct hf_vfu_conn *conn,

@@ -39,6 +39,7 @@ struct hf_vfio_user {
 	void *doorbells_page;
 	int *eventfds;  /* facts.vectors of them; -1: none yet */
 	int request_fd; /* -1: the server cannot ask for the device back */
+	struct hf_vfu_registers *asked; /* NULL: none are under way */
 	bool msix_enabled;
 	bool adopting;     /* a mapping to undo may never have been made */
 	uint32_t dma_maps; /* in force */

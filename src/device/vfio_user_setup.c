@@ -378,7 +378,7 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu)
 		    "%s: doorbells are rung by message: %s", vu->dev.id, why);
 }
 
-static int check_echo(struct hf_vfio_user *vu,
+int hf_vfu_check_echo(struct hf_vfio_user *vu,
 		      const struct vfu_region_access *asked,
 		      const struct vfu_region_access *got, struct hf_error *err)
 {
@@ -424,7 +424,7 @@ int hf_vfu_region_read(struct hf_vfio_user *vu, uint32_t region,
 
 		int rc = hf_vfu_call(&vu->conn, &call, err);
 		if (rc == 0) {
-			rc = check_echo(vu, &ask, &reply.access, err);
+			rc = hf_vfu_check_echo(vu, &ask, &reply.access, err);
 		}
 		if (rc != 0) {
 			return rc;
@@ -433,45 +433,6 @@ int hf_vfu_region_read(struct hf_vfio_user *vu, uint32_t region,
 		done += step;
 	}
 	return 0;
-}
-
-int hf_vfu_registers_read(struct hf_vfio_user *vu, struct hf_reg_read *reads,
-			  uint32_t count)
-{
-	struct vfu_region_access asks[HF_REG_READS_MAX];
-	struct {
-		struct vfu_region_access access;
-		uint8_t data[8];
-	} replies[HF_REG_READS_MAX] = {0};
-	struct hf_vfu_call calls[HF_REG_READS_MAX];
-
-	static_assert((int)HF_REG_READS_MAX <= (int)HF_VFU_CALLS_MAX,
-		      "in one turn");
-	assert(count <= HF_REG_READS_MAX);
-	for (uint32_t i = 0; i < count; i++) {
-		uint32_t bytes =
-			(uint32_t)sizeof(asks[i]) + reads[i].size_bytes;
-
-		asks[i] = (struct vfu_region_access){
-			.offset = reads[i].offset,
-			.region = VFIO_PCI_BAR0_REGION_INDEX,
-			.count = reads[i].size_bytes,
-		};
-		calls[i] = (struct hf_vfu_call){
-			.command = VFU_REGION_READ,
-			.request = &asks[i],
-			.request_bytes = sizeof(asks[i]),
-			.reply = &replies[i],
-			.reply_min_bytes = bytes,
-			.reply_max_bytes = bytes,
-		};
-	}
-	int rc = hf_vfu_call_many(&vu->conn, calls, count, NULL);
-	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		rc = check_echo(vu, &asks[i], &replies[i].access, NULL);
-		reads[i].value = hf_get_le64(replies[i].data);
-	}
-	return rc;
 }
 
 int hf_vfu_region_write(struct hf_vfio_user *vu, uint32_t region,
@@ -493,5 +454,5 @@ int hf_vfu_region_write(struct hf_vfio_user *vu, uint32_t region,
 	};
 
 	int rc = hf_vfu_call(&vu->conn, &call, err);
-	return rc != 0 ? rc : check_echo(vu, &ask, &echo, err);
+	return rc != 0 ? rc : hf_vfu_check_echo(vu, &ask, &echo, err);
 }

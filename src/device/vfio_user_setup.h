@@ -21,11 +21,12 @@ void hf_vfu_map_doorbells(struct hf_vfio_user *vu);
 HF_MUST_CHECK int hf_vfu_region_read(struct hf_vfio_user *vu, uint32_t region,
 				     uint64_t offset, void *buf,
 				     uint32_t len_bytes, struct hf_error *err);
-/* Registers of BAR 0, in one turn of the server. */
-HF_MUST_CHECK int hf_vfu_registers_read(struct hf_vfio_user *vu,
-					struct hf_reg_read *reads,
-					uint32_t count);
 /* One register, in one message. */
 HF_MUST_CHECK int hf_vfu_region_write(struct hf_vfio_user *vu, uint32_t region,
 				      uint64_t offset, const void *buf,
 				      uint32_t len_bytes, struct hf_error *err);
+/* Is the reply about what was asked? */
+HF_MUST_CHECK int hf_vfu_check_echo(struct hf_vfio_user *vu,
+				    const struct vfu_region_access *ask,
+				    const struct vfu_region_access *echo,
+				    struct hf_error *err);

@@ -144,11 +144,10 @@ int hf_ctrl_probe(struct hf_ctrl *ctrl, struct hf_device *dev,
 	return take_capabilities(ctrl, crto, err);
 }
 
-int hf_ctrl_probe_live(struct hf_ctrl *ctrl, struct hf_device *dev,
-		       uint64_t cap, struct hf_ctrl_live *live,
-		       struct hf_error *err)
+uint32_t hf_ctrl_live_reads(struct hf_reg_read reads[HF_CTRL_LIVE_READS],
+			    uint64_t cap)
 {
-	struct hf_reg_read reads[] = {
+	const struct hf_reg_read all[HF_CTRL_LIVE_READS] = {
 		{.offset = NVME_REG_CAP, .size_bytes = 8},
 		{.offset = NVME_REG_VS, .size_bytes = 4},
 		{.offset = NVME_REG_CC, .size_bytes = 4},
@@ -158,8 +157,17 @@ int hf_ctrl_probe_live(struct hf_ctrl *ctrl, struct hf_device *dev,
 		{.offset = NVME_REG_ACQ, .size_bytes = 8},
 		{.offset = CRTO_OFFSET, .size_bytes = 4},
 	};
-	uint32_t count =
-		(uint32_t)HF_ARRAY_LEN(reads) - (has_crto(cap) ? 0 : 1);
+
+	memcpy(reads, all, sizeof(all));
+	return HF_CTRL_LIVE_READS - (has_crto(cap) ? 0 : 1);
+}
+
+int hf_ctrl_probe_live(struct hf_ctrl *ctrl, struct hf_device *dev,
+		       uint64_t cap, struct hf_ctrl_live *live,
+		       struct hf_error *err)
+{
+	struct hf_reg_read reads[HF_CTRL_LIVE_READS];
+	uint32_t count = hf_ctrl_live_reads(reads, cap);
 
 	ctrl->dev = dev;
 	int rc = hf_reg_read_many(dev, reads, count);

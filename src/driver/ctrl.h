@@ -43,6 +43,15 @@ struct hf_ctrl_live {
 	uint64_t acq;
 };
 
+enum {
+	HF_CTRL_LIVE_READS = 8,
+};
+
+/* What hf_ctrl_probe_live() is going to read, for those who can ask for it
+ * ahead. @cap: CAP as its last driver saw it. Return: how many. */
+uint32_t hf_ctrl_live_reads(struct hf_reg_read reads[HF_CTRL_LIVE_READS],
+			    uint64_t cap);
+
 /**
  * hf_ctrl_probe_live() - the same, and how it is set, in one turn
  * @ctrl: to fill

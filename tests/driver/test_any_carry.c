@@ -148,7 +148,7 @@ static int adopt(struct hf_device **dev, struct hf_fdset *set,
 	if (hf_fdset_find(set, "vfio-device") >= 0) {
 		return hf_vfio_adopt(dev, set, options, err);
 	}
-	return hf_vfio_user_adopt(dev, set, options, err);
+	return hf_vfio_user_adopt(dev, set, options, NULL, 0, err);
 }
 
 static void successor_finds_the_answer_and_goes_on(void **state)

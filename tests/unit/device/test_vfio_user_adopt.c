@@ -68,7 +68,8 @@ static struct takeover *prepare(void **state)
 
 static int adopt(struct takeover *t)
 {
-	return hf_vfio_user_adopt(&t->heir, t->set, &t->f->options, &t->f->err);
+	return hf_vfio_user_adopt(&t->heir, t->set, &t->f->options, NULL, 0,
+				  &t->f->err);
 }
 
 static void adopted(struct takeover *t)

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "device/vfio_user_registers.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "device/vfio_user_setup.h"
+
+static void prepare(struct hf_vfu_registers *registers,
+		    const struct hf_reg_read *reads, uint32_t count)
+{
+	static_assert((int)HF_REG_READS_MAX <= (int)HF_VFU_CALLS_MAX,
+		      "in one turn");
+	assert(count <= HF_REG_READS_MAX);
+	registers->count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t bytes = (uint32_t)sizeof(registers->asks[i]) +
+				 reads[i].size_bytes;
+
+		registers->reads[i] = reads[i];
+		registers->asks[i] = (struct vfu_region_access){
+			.offset = reads[i].offset,
+			.region = VFIO_PCI_BAR0_REGION_INDEX,
+			.count = reads[i].size_bytes,
+		};
+		registers->calls[i] = (struct hf_vfu_call){
+			.command = VFU_REGION_READ,
+			.request = &registers->asks[i],
+			.request_bytes = sizeof(registers->asks[i]),
+			.reply = &registers->replies[i],
+			.reply_min_bytes = bytes,
+			.reply_max_bytes = bytes,
+		};
+	}
+}
+
+static int take_values(struct hf_vfio_user *vu,
+		       const struct hf_vfu_registers *registers,
+		       struct hf_reg_read *reads)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < registers->count; i++) {
+		rc = hf_vfu_check_echo(vu, &registers->asks[i],
+				       &registers->replies[i].access, NULL);
+		reads[i].value = hf_get_le64(registers->replies[i].data);
+	}
+	return rc;
+}
+
+static bool are_the_same(const struct hf_vfu_registers *registers,
+			 const struct hf_reg_read *reads, uint32_t count)
+{
+	bool same = registers->count == count;
+
+	for (uint32_t i = 0; same && i < count; i++) {
+		same = registers->reads[i].offset == reads[i].offset &&
+		       registers->reads[i].size_bytes == reads[i].size_bytes;
+	}
+	return same;
+}
+
+int hf_vfu_registers_ask(struct hf_vfio_user *vu,
+			 const struct hf_reg_read *reads, uint32_t count,
+			 struct hf_error *err)
+{
+	assert(vu->asked == NULL);
+	vu->asked = calloc(1, sizeof(*vu->asked));
+	if (vu->asked == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory to read registers",
+				    vu->dev.id);
+	}
+	prepare(vu->asked, reads, count);
+	return hf_vfu_call_ahead(&vu->conn, vu->asked->calls, count, err);
+}
+
+/* Return: true when they had been asked for, with the result in @rc. */
+static bool take_asked(struct hf_vfio_user *vu, struct hf_reg_read *reads,
+		       uint32_t count, int *rc)
+{
+	struct hf_vfu_registers *asked = vu->asked;
+
+	if (asked == NULL) {
+		return false;
+	}
+	*rc = hf_vfu_call_ahead_take(&vu->conn);
+	vu->asked = NULL;
+	bool same = are_the_same(asked, reads, count);
+	if (same && *rc == 0) {
+		*rc = take_values(vu, asked, reads);
+	}
+	free(asked);
+	return same;
+}
+
+int hf_vfu_registers_read(struct hf_vfio_user *vu, struct hf_reg_read *reads,
+			  uint32_t count)
+{
+	struct hf_vfu_registers registers = {0};
+	int rc = 0;
+
+	if (take_asked(vu, reads, count, &rc)) {
+		return rc;
+	}
+	prepare(&registers, reads, count);
+	rc = hf_vfu_call_many(&vu->conn, registers.calls, count, NULL);
+	return rc != 0 ? rc : take_values(vu, &registers, reads);
+}
