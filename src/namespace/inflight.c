@@ -260,11 +260,14 @@ int hf_inflight_attach(struct hf_qpair *qp, struct hf_io *io,
 	if (rc != 0) {
 		return rc;
 	}
+	bool split = (inflight->private_[1] & HF_INFLIGHT_RECORD) != 0;
 	hf_qpair_lock(qp);
 	bool dead = qp->state == HF_QPAIR_DEAD;
-	rc = (inflight->private_[1] & HF_INFLIGHT_RECORD) != 0
-		     ? attach_record(qp, io, inflight)
-		     : attach_slot(qp, io, inflight);
+	/* Of what is claimed already, the reaper has been told. */
+	bool told = qp->claimed != HF_LEDGER_NONE;
+	rc = split ? attach_record(qp, io, inflight)
+		   : attach_slot(qp, io, inflight);
+	bool wake = split || (!told && qp->claimed != HF_LEDGER_NONE);
 	hf_qpair_unlock(qp);
 	if (rc != 0) {
 		return hf_error_set(err, rc,
@@ -277,7 +280,9 @@ int hf_inflight_attach(struct hf_qpair *qp, struct hf_io *io,
 	if (dead) {
 		hf_qpair_tell_ended(qp);
 	}
-	hf_qpair_wake(qp);
+	if (wake) {
+		hf_qpair_wake(qp);
+	}
 	return 0;
 }
 
