@@ -84,8 +84,10 @@ int hf_dma_init(struct hf_dma *dma, struct hf_device *dev, struct hf_error *err)
 	if (dma->registry_fd < 0) {
 		return dma_no_memory(dma, err);
 	}
-	dma->registry =
-		hf_dma_map_shared(dma->registry_fd, sizeof(*dma->registry), 0);
+	/* All of its pages are there from now on: a successor reads all, and
+	 * each one that it would make then makes the gap longer. */
+	dma->registry = hf_dma_map_shared(dma->registry_fd,
+					  sizeof(*dma->registry), MAP_POPULATE);
 	if (dma->registry == NULL) {
 		return dma_no_memory(dma, err);
 	}

@@ -15,6 +15,7 @@
 
 #include "control.h"
 #include "serve.h"
+#include "serve_turns.h"
 #include "verbs.h"
 
 /* A successor that is not done after so long is given up. */
@@ -118,13 +119,14 @@ static void hand_over(struct serve *serve, int client)
 {
 	const struct hf_carry *carry = NULL;
 
-	if (serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry) !=
-	    CLI_OK) {
-		(void)!hf_handover_give(client, NULL, -EBUSY, NULL);
+	serve_hurry(true);
+	int code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
+	int result = hf_handover_give(client, carry, -EBUSY, NULL);
+	serve_hurry(false);
+	if (code != CLI_OK) {
 		return;
 	}
-	if (hf_handover_give(client, carry, 0, NULL) == 0 &&
-	    successor_is_done(client)) {
+	if (result == 0 && successor_is_done(client)) {
 		serve_owner_depart(&serve->owner);
 		serve->done = true;
 		return;

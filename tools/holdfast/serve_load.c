@@ -240,8 +240,8 @@ static void *worker_main(void *user)
 			count = hand_over(worker, batch,
 					  collect(worker, batch));
 		}
-		if (hf_reap(worker->queue, load->shared->depth) == 0 &&
-		    count == 0) {
+		/* A short turn: it may be asked to stop in the middle. */
+		if (hf_reap(worker->queue, BATCH) == 0 && count == 0) {
 			/* A timeout is as good: it looks again. */
 			(void)!hf_queue_wait(worker->queue, 1);
 		}

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "serve.h"
+#include "serve_turns.h"
 #include "serve_warm.h"
 
 /* A process that was killed is waited for so long. */
@@ -81,8 +82,10 @@ static int take_from_owner(struct serve *serve)
 	struct hf_carry *carry;
 
 	struct hf_carry *early = look_ahead(serve);
+	serve_hurry(true);
 	int socket = ask_owner(serve, &carry, &err);
 	if (socket < 0) {
+		serve_hurry(false);
 		hf_carry_free(early);
 		return cli_fail(serve->args, "%s", err.message);
 	}
@@ -91,6 +94,7 @@ static int take_from_owner(struct serve *serve)
 	}
 	serve_owner_log_there(carry);
 	int code = serve_owner_take(&serve->owner, carry);
+	serve_hurry(false);
 	if (code == CLI_USAGE) {
 		code = cli_fail(serve->args, "%s", serve->owner.busy);
 	}
@@ -203,7 +207,7 @@ static int take_from_exec(struct serve *serve, bool *found)
 static int stand_by(struct serve *serve)
 {
 	struct hf_carry *early = NULL;
-	bool found;
+	bool found = false;
 
 	if (hf_keeper_get(serve->opt.keeper, serve->opt.name, &early, NULL) ==
 	    0) {
@@ -217,7 +221,9 @@ static int stand_by(struct serve *serve)
 	while (owner > 0 && wait_for_end(owner, -1)) {
 		owner = control_owner(serve->path);
 	}
+	serve_hurry(true);
 	int code = take_from_keeper(serve, -1, early, &found);
+	serve_hurry(false);
 	if (code == CLI_OK && !found) {
 		cli_note(serve->args, "'%s' ended in order", serve->opt.name);
 		serve->done = true;
@@ -275,11 +281,11 @@ int serve_begin(struct serve *serve)
 {
 	bool found = false;
 
-	/* An owner too: some day it is the predecessor. */
-	serve_warm(LIKELY_THREADS);
+	serve_short_turns();
 	int code = take_from_exec(serve, &found);
 
 	if (code == CLI_OK && !found) {
+		serve_warm(LIKELY_THREADS);
 		if (serve->opt.successor) {
 			return take_from_owner(serve);
 		}

@@ -4,13 +4,10 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define PAGE_BYTES  4096u
 #define HEAP_BYTES  (4u << 20)
@@ -19,39 +16,6 @@
 
 /* Larger parts are of libraries of which little is used. */
 #define PART_MAX_BYTES (2u << 20)
-
-/* A thread that wakes up to hand over gets the processor at once, and not when
- * the one that has it is through with its turn: of those that share one, it is
- * the one with the shortest turns. Kernels before 6.12 take no notice. */
-#define TURN_NS 100000u
-
-/* Of sched_setattr(2): threads that it makes take turns as all others do. */
-#define RESET_ON_FORK 1u
-
-struct attributes {
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime_ns;
-	uint64_t deadline_ns;
-	uint64_t period_ns;
-};
-
-static void take_short_turns(void)
-{
-	struct attributes attributes = {0};
-
-	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) ==
-		    0 &&
-	    attributes.policy == SCHED_OTHER) {
-		attributes.size = sizeof(attributes);
-		attributes.flags = RESET_ON_FORK;
-		attributes.runtime_ns = TURN_NS;
-		(void)!syscall(SYS_sched_setattr, 0, &attributes, 0);
-	}
-}
 
 /* Reads what no object of the program's is, which a sanitizer takes for a
  * mistake. */
@@ -102,13 +66,18 @@ static void touch_heap(void)
 	}
 }
 
-static void *touch_stack(void *user)
+__attribute__((noinline)) static void touch_own_stack(void)
 {
 	volatile char stack[STACK_BYTES];
 
 	for (size_t at = 0; at < sizeof(stack); at += PAGE_BYTES) {
 		stack[at] = 1;
 	}
+}
+
+static void *touch_stack(void *user)
+{
+	touch_own_stack();
 	pthread_barrier_wait(user);
 	return NULL;
 }
@@ -139,7 +108,7 @@ static void touch_stacks(uint32_t count)
 
 void serve_warm(uint32_t threads)
 {
-	take_short_turns();
+	touch_own_stack();
 	touch_program();
 	touch_heap();
 	touch_stacks(threads);
