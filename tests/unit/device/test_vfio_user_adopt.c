@@ -38,6 +38,18 @@ struct takeover {
 	int irq;
 };
 
+/* Duplicates of what a successor needs: the device keeps its own. */
+static void carry_out(struct takeover *t, struct hf_device *dev)
+{
+	hf_fdset_init(t->set);
+	assert_int_equal(dev->ops->carry(dev, t->set, &t->f->err), 0);
+	for (uint32_t i = 0; i < t->set->count; i++) {
+		t->set->entries[i].fd =
+			fcntl(t->set->entries[i].fd, F_DUPFD_CLOEXEC, 0);
+		assert_true(t->set->entries[i].fd >= 0);
+	}
+}
+
 static struct takeover *prepare(void **state)
 {
 	struct takeover *t = calloc(1, sizeof(*t));
@@ -56,13 +68,7 @@ static struct takeover *prepare(void **state)
 
 	t->set = calloc(1, sizeof(*t->set));
 	assert_non_null(t->set);
-	hf_fdset_init(t->set);
-	assert_int_equal(dev->ops->carry(dev, t->set, &t->f->err), 0);
-	for (uint32_t i = 0; i < t->set->count; i++) {
-		t->set->entries[i].fd =
-			fcntl(t->set->entries[i].fd, F_DUPFD_CLOEXEC, 0);
-		assert_true(t->set->entries[i].fd >= 0);
-	}
+	carry_out(t, dev);
 	return t;
 }
 
@@ -177,6 +183,89 @@ static void a_reply_that_came_too_late_is_dropped(void **state)
 	finish(t);
 	assert_int_equal(vfu_inspect_number(*state, "stale_replies_dropped"),
 			 1);
+}
+
+/* Two registers, as a driver that takes over reads them. */
+static const struct hf_reg_read two_registers[] = {
+	{.offset = 0, .size_bytes = 8},
+	{.offset = 8, .size_bytes = 4},
+};
+
+static void adopted_and_asked(struct takeover *t)
+{
+	pthread_mutex_lock(&t->f->server.lock);
+	t->f->server.regs[0] = 0x11;
+	t->f->server.regs[8] = 0x22;
+	pthread_mutex_unlock(&t->f->server.lock);
+	if (hf_vfio_user_adopt(&t->heir, t->set, &t->f->options, two_registers,
+			       2, &t->f->err) != 0) {
+		fail_msg("%s", t->f->err.message);
+	}
+}
+
+static void check_registers(struct takeover *t)
+{
+	struct hf_reg_read reads[2];
+
+	memcpy(reads, two_registers, sizeof(reads));
+	assert_int_equal(hf_reg_read_many(t->heir, reads, 2), 0);
+	assert_int_equal(reads[0].value & 0xff, 0x11);
+	assert_int_equal(reads[1].value & 0xff, 0x22);
+}
+
+static void registers_asked_for_ahead_are_asked_for_once(void **state)
+{
+	struct takeover *t = prepare(state);
+
+	uint32_t before = vfu_messages(t->f);
+	adopted_and_asked(t);
+	check_registers(t);
+	assert_int_equal(vfu_messages(t->f), before + 2);
+	/* What was asked for ahead is old by now. */
+	check_registers(t);
+	assert_int_equal(vfu_messages(t->f), before + 4);
+	finish(t);
+}
+
+static void another_request_may_come_before_what_was_asked_for(void **state)
+{
+	struct takeover *t = prepare(state);
+	uint64_t value;
+
+	adopted_and_asked(t);
+	assert_int_equal(hf_reg_read64(t->heir, 0, &value), 0);
+	assert_int_equal(value & 0xff, 0x11);
+	check_registers(t);
+	finish(t);
+}
+
+static void other_registers_than_those_asked_for_are_read(void **state)
+{
+	struct takeover *t = prepare(state);
+	struct hf_reg_read one = {.offset = 8, .size_bytes = 4};
+
+	adopted_and_asked(t);
+	assert_int_equal(hf_reg_read_many(t->heir, &one, 1), 0);
+	assert_int_equal(one.value & 0xff, 0x22);
+	check_registers(t);
+	finish(t);
+}
+
+static void what_was_asked_for_and_never_taken_is_dropped(void **state)
+{
+	struct takeover *t = prepare(state);
+	uint64_t value;
+
+	adopted_and_asked(t);
+	struct hf_device *dead = t->heir;
+	carry_out(t, dead);
+	hf_device_release(dead, HF_RELEASE_KEEP);
+	adopted(t);
+	assert_int_equal(hf_reg_read64(t->heir, 8, &value), 0);
+	assert_int_equal(value & 0xff, 0x22);
+	finish(t);
+	assert_int_equal(vfu_inspect_number(*state, "stale_replies_dropped"),
+			 2);
 }
 
 static void several_that_died_in_a_row_leave_several_replies(void **state)
@@ -433,6 +522,10 @@ int main(void)
 		TEST(a_successor_finds_all_as_it_was),
 		TEST(nothing_is_left_in_what_was_handed_over),
 		TEST(a_reply_that_came_too_late_is_dropped),
+		TEST(registers_asked_for_ahead_are_asked_for_once),
+		TEST(another_request_may_come_before_what_was_asked_for),
+		TEST(other_registers_than_those_asked_for_are_read),
+		TEST(what_was_asked_for_and_never_taken_is_dropped),
 		TEST(several_that_died_in_a_row_leave_several_replies),
 		TEST(identifiers_may_wrap_between_the_two),
 		TEST(only_earlier_replies_count_as_late),
