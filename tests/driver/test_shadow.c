@@ -2,7 +2,8 @@
 /*
  * Goal: with shadow doorbells the controller is told by register only when it
  * asks to be, no command is forgotten, and a reset or a controller that
- * refuses them leaves a driver that works.
+ * refuses them leaves a driver that works. A successor has them too, and is
+ * refused without their memory.
  * Method: a controller that runs only when told to, so that each look it takes
  * at the doorbells is counted.
  */
@@ -11,9 +12,11 @@
 #include <string.h>
 
 #include <json-c/json.h>
+#include <nvme/types.h>
 
 #include "driver/bring_up.h"
-#include "rig.h"
+#include "heir.h"
+#include "state/registry.h"
 
 #define IOS 4u
 
@@ -193,6 +196,113 @@ static void an_event_index_may_be_anything(void **state)
 	data_is_right(&run);
 }
 
+/* The driver is gone, and what it left is adopted. */
+static void leave_behind(struct run *run, struct rig *rig, bool planned)
+{
+	begin(run, rig, HF_SHADOW_DOORBELLS_ON);
+	heirs_begin(rig);
+	data_is_right(run);
+	hf_queue_close(run->queue);
+	assert_int_equal(heirs_let_go(rig, planned), 0);
+	assert_int_equal(heirs_adopt(rig), 0);
+}
+
+/* And everything works by them. */
+static void take_over(struct run *run, struct rig *rig)
+{
+	const struct hf_emu_stats before = rig_stats(rig);
+
+	if (heirs_restore(rig) != 0 ||
+	    hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err) != 0) {
+		fail_msg("%s", rig->err.message);
+	}
+	run->data = hf_dma_alloc(rig->drv, IOS * 4096, &rig->err);
+	assert_non_null(run->data);
+	assert_int_equal(
+		hf_queue_open(&run->queue, rig->drv, 0, HF_POLL, &rig->err), 0);
+	assert_true(has_shadows(rig));
+	data_is_right(run);
+	assert_int_equal(bells_for_ios(run), 1);
+	data_is_right(run);
+
+	const struct hf_emu_stats after = rig_stats(rig);
+	assert_int_equal(after.enables, 1);
+	assert_int_equal(after.admin_commands[nvme_admin_dbbuf],
+			 before.admin_commands[nvme_admin_dbbuf]);
+	hf_queue_close(run->queue);
+	heirs_end(rig);
+}
+
+static void a_successor_of_one_that_saved_has_them(void **state)
+{
+	struct run run;
+
+	leave_behind(&run, *state, true);
+	take_over(&run, *state);
+}
+
+static void a_successor_of_one_that_was_killed_has_them(void **state)
+{
+	struct run run;
+
+	leave_behind(&run, *state, false);
+	take_over(&run, *state);
+}
+
+static struct hf_registry_block *block_of_shadows(struct rig *rig)
+{
+	struct hf_dma_registry *registry = rig->heirs->dev->dma.registry;
+
+	for (uint32_t i = 0; i < HF_REGISTRY_BLOCKS_MAX; i++) {
+		if (registry->blocks[i].owner == HF_DMA_OWNER_SHADOW) {
+			return &registry->blocks[i];
+		}
+	}
+	fail_msg("the shadow doorbells have no memory");
+	return NULL;
+}
+
+/* With a sentence, and the controller is left as it was. */
+static void assert_refused(struct rig *rig, int code)
+{
+	const struct hf_emu_stats before = rig_stats(rig);
+
+	rig->err.message[0] = '\0';
+	assert_int_equal(heirs_restore(rig), code);
+	if (strstr(rig->err.message, "the memory of its shadow doorbells") ==
+	    NULL) {
+		fail_msg("refused with '%s'", rig->err.message);
+	}
+	const struct hf_emu_stats after = rig_stats(rig);
+	assert_int_equal(before.doorbell_writes, after.doorbell_writes);
+	assert_int_equal(before.reg_writes, after.reg_writes);
+	assert_memory_equal(before.admin_commands, after.admin_commands,
+			    sizeof(before.admin_commands));
+}
+
+/* The controller goes on to read and write there: with the block given to
+ * somebody else, it would be in what is not its own. */
+static void without_their_memory_a_successor_is_refused(void **state)
+{
+	struct rig *rig = *state;
+	struct run run;
+
+	leave_behind(&run, rig, false);
+	struct hf_registry_block *block = block_of_shadows(rig);
+	struct hf_ledger_header *header = rig->heirs->dev->inherited.header;
+
+	block->owner_id = 1;
+	assert_refused(rig, -ENOENT);
+	block->owner_id = 0;
+	block->len_bytes -= 4096;
+	assert_refused(rig, -EINVAL);
+	block->len_bytes += 4096;
+	header->shadow_iova += 4096;
+	assert_refused(rig, -EINVAL);
+	header->shadow_iova -= 4096;
+	take_over(&run, rig);
+}
+
 static void a_word_that_is_none_is_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -212,6 +322,9 @@ int main(void)
 		rig_test(a_controller_that_refuses_them_works_without),
 		rig_test(after_a_reset_they_are_there_again),
 		rig_test(an_event_index_may_be_anything),
+		rig_test(a_successor_of_one_that_saved_has_them),
+		rig_test(a_successor_of_one_that_was_killed_has_them),
+		rig_test(without_their_memory_a_successor_is_refused),
 		rig_test(a_word_that_is_none_is_refused),
 	};
 
