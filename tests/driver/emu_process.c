@@ -32,7 +32,10 @@ static _Noreturn void serve(const struct emu_process *process, int stop_fd,
 			    int ready_fd, int result_fd,
 			    const struct wish *wish)
 {
-	struct hf_emu_serve_stats stats = {.size = sizeof(stats)};
+	struct emu_process_result result = {
+		.serve.size = sizeof(result.serve),
+		.emu.size = sizeof(result.emu),
+	};
 	struct hf_emu_namespace_options ns;
 	struct hf_emu_server *server;
 	struct hf_error err = {0};
@@ -63,9 +66,12 @@ static _Noreturn void serve(const struct emu_process *process, int stop_fd,
 		_exit(1);
 	}
 	/* Ends when the other side has closed it. */
-	(void)!read(stop_fd, &byte, 1);
-	hf_emu_serve_stats(server, &stats);
-	(void)!write(result_fd, &stats, sizeof(stats));
+	while (read(stop_fd, &byte, 1) == 1) {
+		hf_emu_fault_clear(emu);
+	}
+	hf_emu_serve_stats(server, &result.serve);
+	hf_emu_stats(emu, &result.emu);
+	(void)!write(result_fd, &result, sizeof(result));
 	hf_emu_serve_close(server);
 	hf_emu_destroy(emu);
 	_exit(0);
@@ -128,10 +134,15 @@ static void forget(struct emu_process *process)
 	process->pid = 0;
 }
 
-void emu_process_stop(struct emu_process *process,
-		      struct hf_emu_serve_stats *stats)
+void emu_process_clear_faults(const struct emu_process *process)
 {
-	struct hf_emu_serve_stats counted = {0};
+	assert_int_equal(write(process->stop_fd, "x", 1), 1);
+}
+
+void emu_process_end(struct emu_process *process,
+		     struct emu_process_result *result)
+{
+	struct emu_process_result counted = {0};
 	int status = 0;
 
 	if (process->pid == 0) {
@@ -145,10 +156,21 @@ void emu_process_stop(struct emu_process *process,
 	assert_int_equal(waitpid(process->pid, &status, 0), process->pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
-	if (stats != NULL) {
-		*stats = counted;
+	if (result != NULL) {
+		*result = counted;
 	}
 	forget(process);
+}
+
+void emu_process_stop(struct emu_process *process,
+		      struct hf_emu_serve_stats *stats)
+{
+	struct emu_process_result result = {0};
+
+	emu_process_end(process, &result);
+	if (stats != NULL) {
+		*stats = result.serve;
+	}
 }
 
 void emu_process_kill(struct emu_process *process)
