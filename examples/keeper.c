@@ -133,6 +133,10 @@ static void look(const char *keeper)
 	check(hf_carry_copy(&again, carry, &err), "hf_carry_copy", &err);
 	hf_carry_free(carry);
 
+	/* A program that is not there, say. */
+	check(hf_carry_to_exec(again, &err), "hf_carry_to_exec", &err);
+	hf_carry_undo_exec(again);
+
 	/* An exec would come in between. */
 	check(hf_carry_to_exec(again, &err), "hf_carry_to_exec", &err);
 	check(hf_carry_from_exec(&carry, &err), "hf_carry_from_exec", &err);

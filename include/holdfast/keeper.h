@@ -160,13 +160,24 @@ HF_API void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
  * @err: what went wrong; may be NULL
  *
  * Clears close-on-exec, and names the descriptors in the environment variable
- * HOLDFAST_CARRY.
+ * HOLDFAST_CARRY. Where the exec fails, hf_carry_undo_exec() puts it all back.
  *
  * Context: any thread, none other in the environment.
  * Return: 0 or a negative errno.
  */
 HF_API HF_MUST_CHECK int hf_carry_to_exec(const struct hf_carry *carry,
 					  struct hf_error *err);
+
+/**
+ * hf_carry_undo_exec() - the exec did not come about
+ * @carry: what hf_carry_to_exec() was given
+ *
+ * Takes the environment variable away, sets close-on-exec again, and closes
+ * what else was made for the exec.
+ *
+ * Context: any thread, none other in the environment.
+ */
+HF_API void hf_carry_undo_exec(const struct hf_carry *carry);
 
 /**
  * hf_carry_from_exec() - the set that passed the exec into this program

@@ -76,6 +76,25 @@ int hf_carry_to_exec(const struct hf_carry *carry, struct hf_error *err)
 	return 0;
 }
 
+void hf_carry_undo_exec(const struct hf_carry *carry)
+{
+	const char *value = getenv(VARIABLE);
+
+	/* The text's memfd comes first, and is nobody else's. */
+	if (value != NULL &&
+	    strncmp(value, VERSION_MARK, strlen(VERSION_MARK)) == 0) {
+		long fd = strtol(value + strlen(VERSION_MARK), NULL, 10);
+
+		if (fd > STDERR_FILENO && fd <= INT32_MAX) {
+			close((int)fd);
+		}
+	}
+	unsetenv(VARIABLE);
+	for (uint32_t i = 0; i < carry->set.count; i++) {
+		(void)fcntl(carry->set.entries[i].fd, F_SETFD, FD_CLOEXEC);
+	}
+}
+
 static bool is_listed(const struct hf_fdset *set, int fd)
 {
 	for (uint32_t i = 0; i < set->count; i++) {

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,9 @@ import time
 HOLDFAST = sys.argv[1]
 CYCLES = int(os.environ.get('HOLDFAST_KILLS', '400'))
 SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '45'))
+# Of the copies of the program, which its own path does not lead to.
+LIBRARIES = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(
+    os.path.abspath(HOLDFAST)))
 SEED = int(os.environ.get('HOLDFAST_SEED', random.randrange(1 << 32)))
 PATIENCE_S = 60
 LATE_S = 1.5
@@ -38,6 +42,9 @@ class Place:
         self.nvme = os.path.join(directory, 'nvme.sock')
         self.keeper_socket = os.path.join(directory, 'keeper.sock')
         self.log = open(os.path.join(directory, 'log'), 'w+')
+        # A file of its own, that may be replaced.
+        self.program = os.path.join(directory, 'holdfast')
+        self.install()
         self.children = []
         self.emulator = self.start('emulate', self.nvme, '--size', '128M',
                                    *server_options)
@@ -49,17 +56,25 @@ class Place:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
+    def install(self):
+        """The program once more, in another file of the same name."""
+        shutil.copy(HOLDFAST, self.program + '.new')
+        os.rename(self.program + '.new', self.program)
+
     def start(self, *words):
-        child = subprocess.Popen([HOLDFAST, *words], stdin=subprocess.DEVNULL,
+        child = subprocess.Popen([self.program, *words],
+                                 stdin=subprocess.DEVNULL, env=LIBRARIES,
                                  stdout=subprocess.PIPE, stderr=self.log,
                                  text=True)
         self.children.append(child)
         return child
 
-    def logged(self):
-        self.log.flush()
+    def whole_log(self):
         with open(self.log.name) as file:
-            return file.read()[-3000:]
+            return file.read()
+
+    def logged(self):
+        return self.whole_log()[-3000:]
 
     def await_line(self, child, word):
         line = child.stdout.readline()
@@ -72,9 +87,9 @@ class Place:
 
     def ask(self, verb, *words):
         done = subprocess.run(
-            [HOLDFAST, verb, 'disk0', '--runtime-dir', self.runtime,
+            [self.program, verb, 'disk0', '--runtime-dir', self.runtime,
              '--output', 'json', *words], capture_output=True, text=True,
-            timeout=PATIENCE_S * 3)
+            env=LIBRARIES, timeout=PATIENCE_S * 3)
         assert done.returncode == 0, f'{verb}: {done.stderr} {self.logged()}'
         return json.loads(done.stdout)
 
@@ -152,11 +167,86 @@ def upgrade(place, _rng, _pid):
 def execute(place, _rng, pid):
     before = place.ask('status')['gaps']['executed']['count']
     os.kill(pid, signal.SIGHUP)
+    await_executed(place, pid, before + 1)
+
+
+def await_executed(place, pid, count):
+    """So many times in all, and in place."""
     deadline = time.monotonic() + PATIENCE_S
-    while place.ask('status')['came_by'] != 'executed' or \
-            place.ask('status')['gaps']['executed']['count'] == before:
+    while True:
+        status = place.ask('status')
+        if status['came_by'] == 'executed' and \
+                status['gaps']['executed']['count'] >= count:
+            break
+        assert time.monotonic() < deadline, f'{status} {place.logged()}'
+        time.sleep(0.005)
+    assert status['pid'] == pid
+
+
+def execute_in_a_row(place, rng, pid):
+    """Also when it is told so while it does."""
+    for _ in range(5):
+        before = place.ask('status')['gaps']['executed']['count']
+        os.kill(pid, signal.SIGHUP)
+        time.sleep(rng.random() * 0.01)
+        os.kill(pid, signal.SIGHUP)
+        await_executed(place, pid, before + 1)
+
+
+def execute_another_file(place, rng, pid):
+    """As a package manager upgrades it: the old file is there no more."""
+    place.install()
+    execute(place, rng, pid)
+    assert os.path.samefile(f'/proc/{pid}/exe', place.program)
+
+
+def execute_nothing(place, _rng, pid):
+    """The file is gone: the process goes on, and nothing of the try is left."""
+    hidden = place.program + '.hidden'
+    before = open_files(pid)
+    reports = place.whole_log().count('No such file or directory')
+    os.rename(place.program, hidden)
+    for i in range(3):
+        os.kill(pid, signal.SIGHUP)
+        deadline = time.monotonic() + PATIENCE_S
+        while place.whole_log().count('No such file or directory') <= \
+                reports + i:
+            assert time.monotonic() < deadline, place.logged()
+            time.sleep(0.005)
+    os.rename(hidden, place.program)
+    status = await_progress(place, place.ask('status')['load']['completed'])
+    assert status['pid'] == pid
+    deadline = time.monotonic() + PATIENCE_S
+    while open_files(pid) > before:
         assert time.monotonic() < deadline, place.logged()
         time.sleep(0.005)
+
+
+def execute_a_failure(place, _rng, pid):
+    """A program that ends at once: as if it had been killed."""
+    hidden = place.program + '.hidden'
+    os.rename(place.program, hidden)
+    with open(place.program, 'w') as file:
+        file.write('#!/bin/sh\nexit 1\n')
+    os.chmod(place.program, 0o755)
+    os.kill(pid, signal.SIGHUP)
+    wait_for_end(pid)
+    os.rename(hidden, place.program)
+    place.await_line(place.serve(), 'serving')
+
+
+def open_files(pid):
+    """One that has just been asked may have the client's connection yet."""
+    return len(os.listdir(f'/proc/{pid}/fd'))
+
+
+def upgrade_twice_at_once(place, _rng, _pid):
+    """One of them has its answer from the other's new process."""
+    both = [place.start('upgrade', 'disk0', '--runtime-dir', place.runtime)
+            for _ in range(2)]
+    for one in both:
+        output, _ = one.communicate(timeout=PATIENCE_S * 3)
+        assert one.returncode == 0, f'{output} {place.logged()}'
 
 
 def stop_and_start(place, _rng, _pid):
@@ -178,7 +268,9 @@ def ask_late(place):
         assert late.recv(1) == b'+'
 
 
-WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade, execute,
+WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
+        upgrade_twice_at_once, execute, execute_in_a_row,
+        execute_another_file, execute_nothing, execute_a_failure,
         stop_and_start]
 
 
@@ -205,9 +297,9 @@ def run(server_options, seconds, cycles):
             ask_late(place)
             end = time.monotonic() + seconds
             completed = 0
-            # Each way twice at least, whatever the clock says.
+            # Each way once at least, whatever the clock says.
             while done < cycles and (time.monotonic() < end or
-                                     done < 2 * len(WAYS)):
+                                     done < len(WAYS) + 6):
                 status = await_progress(place, completed)
                 assert status['fault'] == '', status['fault']
                 completed = status['load']['completed']

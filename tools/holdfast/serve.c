@@ -159,7 +159,7 @@ static void execute(struct serve *serve)
 		execv(serve->program, (char *const *)words);
 		cli_note(serve->args, "%s: %s", serve->program,
 			 strerror(errno));
-		unsetenv("HOLDFAST_CARRY");
+		hf_carry_undo_exec(carry);
 	} else {
 		cli_note(serve->args, "%s", err.message);
 	}

@@ -317,6 +317,23 @@ static void a_set_passes_the_environment(void **state)
 	hf_carry_free(carry);
 }
 
+static void an_exec_that_fails_leaves_nothing_behind(void **state)
+{
+	struct hf_carry *carry = make_set(2);
+	uint32_t before = open_descriptors();
+	struct hf_carry *arrived;
+
+	(void)state;
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(hf_carry_to_exec(carry, NULL), 0);
+		hf_carry_undo_exec(carry);
+	}
+	assert_int_equal(open_descriptors(), before);
+	assert_is_set(carry, 2);
+	assert_int_equal(hf_carry_from_exec(&arrived, NULL), -ENOENT);
+	hf_carry_free(carry);
+}
+
 static void a_variable_that_is_none_is_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -362,6 +379,7 @@ int main(void)
 		cmocka_unit_test(a_silent_sender_is_not_waited_for),
 		cmocka_unit_test(the_saved_state_travels_as_a_file),
 		cmocka_unit_test(a_set_passes_the_environment),
+		cmocka_unit_test(an_exec_that_fails_leaves_nothing_behind),
 		cmocka_unit_test(a_variable_that_is_none_is_refused),
 		cmocka_unit_test(names_are_judged),
 	};
