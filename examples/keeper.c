@@ -50,6 +50,8 @@ static void leave(const char *address, const char *keeper)
 	      &err);
 	if (hf_store_put(carry, "disk0", &err) != 0) {
 		printf("not in systemd's store: %s\n", err.message);
+	} else if (hf_store_drop(carry, "disk0", &err) != 0) {
+		printf("still in systemd's store: %s\n", err.message);
 	}
 	hf_carry_free(carry);
 

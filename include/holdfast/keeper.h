@@ -401,7 +401,8 @@ HF_API void hf_keeper_close(struct hf_keeper *keeper);
  * @name: letters, digits and '-'
  * @err: what went wrong; may be NULL
  *
- * For a service with FileDescriptorStoreMax=.
+ * For a service with FileDescriptorStoreMax=. What the store has of the set
+ * already stays there; a set of another device is dropped first.
  *
  * Context: blocks for a moment.
  * Return: 0; -ENOTSUP when this program was built without libsystemd, or was
@@ -409,6 +410,22 @@ HF_API void hf_keeper_close(struct hf_keeper *keeper);
  */
 HF_API HF_MUST_CHECK int hf_store_put(const struct hf_carry *carry,
 				      const char *name, struct hf_error *err);
+
+/**
+ * hf_store_drop() - have systemd's descriptor store let go of a set
+ * @carry: a set with the same descriptors' names
+ * @name: of the set
+ * @err: what went wrong; may be NULL
+ *
+ * Where nobody else holds the descriptors, the kernel or the vfio-user server
+ * resets the device.
+ *
+ * Context: blocks for a moment.
+ * Return: 0; -ENOTSUP when this program was built without libsystemd, or was
+ * not started by systemd; another negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_store_drop(const struct hf_carry *carry,
+				       const char *name, struct hf_error *err);
 
 /**
  * hf_store_get() - the set that systemd's store gave this process at its start

@@ -12,126 +12,24 @@ HOLDFAST_KILLS (60 at most by time): how often; HOLDFAST_SECONDS: at most so
 long; HOLDFAST_SEED: of an earlier run.
 """
 
-import json
 import os
 import random
 import select
-import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True
+from place import (PATIENCE_S, Place, await_progress, judge,  # noqa: E402
+                   wait_for_end)
+
 HOLDFAST = sys.argv[1]
 CYCLES = int(os.environ.get('HOLDFAST_KILLS', '400'))
 SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '45'))
-# Of the copies of the program, which its own path does not lead to.
-LIBRARIES = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(
-    os.path.abspath(HOLDFAST)))
 SEED = int(os.environ.get('HOLDFAST_SEED', random.randrange(1 << 32)))
-PATIENCE_S = 60
 LATE_S = 1.5
-
-
-class Place:
-    def __init__(self, directory, server_options=()):
-        self.directory = directory
-        self.runtime = os.path.join(directory, 'run')
-        self.nvme = os.path.join(directory, 'nvme.sock')
-        self.keeper_socket = os.path.join(directory, 'keeper.sock')
-        self.log = open(os.path.join(directory, 'log'), 'w+')
-        # A file of its own, that may be replaced.
-        self.program = os.path.join(directory, 'holdfast')
-        self.install()
-        self.children = []
-        self.emulator = self.start('emulate', self.nvme, '--size', '128M',
-                                   *server_options)
-        self.keeper = self.start('keep', self.keeper_socket)
-        self.await_line(self.keeper, 'keeping')
-        deadline = time.monotonic() + PATIENCE_S
-        while not os.path.exists(self.nvme):
-            assert self.emulator.poll() is None, self.logged()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    def install(self):
-        """The program once more, in another file of the same name."""
-        shutil.copy(HOLDFAST, self.program + '.new')
-        os.rename(self.program + '.new', self.program)
-
-    def start(self, *words):
-        child = subprocess.Popen([self.program, *words],
-                                 stdin=subprocess.DEVNULL, env=LIBRARIES,
-                                 stdout=subprocess.PIPE, stderr=self.log,
-                                 text=True)
-        self.children.append(child)
-        return child
-
-    def whole_log(self):
-        with open(self.log.name) as file:
-            return file.read()
-
-    def logged(self):
-        return self.whole_log()[-3000:]
-
-    def await_line(self, child, word):
-        line = child.stdout.readline()
-        assert word in line, f'{line!r} instead of {word}: {self.logged()}'
-
-    def serve(self, *words):
-        return self.start('serve', '--name', 'disk0', '--keeper',
-                          self.keeper_socket, '--runtime-dir', self.runtime,
-                          *words)
-
-    def ask(self, verb, *words):
-        done = subprocess.run(
-            [self.program, verb, 'disk0', '--runtime-dir', self.runtime,
-             '--output', 'json', *words], capture_output=True, text=True,
-            env=LIBRARIES, timeout=PATIENCE_S * 3)
-        assert done.returncode == 0, f'{verb}: {done.stderr} {self.logged()}'
-        return json.loads(done.stdout)
-
-    def close(self):
-        for child in self.children:
-            if child.poll() is None:
-                child.terminate()
-        for child in self.children:
-            child.wait(PATIENCE_S)
-            child.stdout.close()
-        self.log.close()
-
-
-def wait_for_end(pid):
-    """Of a process that may not be our child."""
-    deadline = time.monotonic() + PATIENCE_S
-    while os.path.exists(f'/proc/{pid}'):
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass
-        with_state = ''
-        try:
-            with open(f'/proc/{pid}/stat') as file:
-                with_state = file.read().rsplit(')', 1)[1].split()[0]
-        except OSError:
-            return
-        if with_state == 'Z':
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def await_progress(place, before):
-    """A time in which nothing completes would test nothing."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        status = place.ask('status')
-        if status['load']['completed'] > before:
-            return status
-        assert time.monotonic() < deadline, f'{status} {place.logged()}'
-        time.sleep(0.005)
 
 
 def kill_with_standby(place, rng, pid):
@@ -274,23 +172,13 @@ WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
         stop_and_start]
 
 
-def judge(place, status, cycles):
-    load = status['load']
-    print(f'{cycles} cycles: {json.dumps(load)}')
-    print(json.dumps(status['gaps']))
-    assert status['fault'] == '', f"{status['fault']} {place.logged()}"
-    assert load['issued'] == load['completed'] > 0
-    for name in 'lost', 'duplicated', 'failed', 'under_way', 'blocks_wrong':
-        assert load[name] == 0, f'{name}: {load} {place.logged()}'
-    assert load['blocks_verified'] > 0
-
-
 def run(server_options, seconds, cycles):
     rng = random.Random(SEED)
     done = 0
     with tempfile.TemporaryDirectory(prefix='holdfast-svc.') as directory:
-        place = Place(directory, server_options)
+        place = Place(HOLDFAST, directory, server_options)
         try:
+            place.keep()
             place.await_line(
                 place.serve(f'vfio-user:{place.nvme}', '--size', '16M',
                             '--depth', '64'), 'serving')

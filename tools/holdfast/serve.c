@@ -15,6 +15,7 @@
 
 #include "control.h"
 #include "serve.h"
+#include "serve_keep.h"
 #include "serve_turns.h"
 #include "verbs.h"
 
@@ -34,7 +35,8 @@ static const struct args_option serve_options[] = {
 	 .kind = ARGS_TEXT,
 	 .value = "SOCKET",
 	 .help = "have this keeper hold what a successor needs; what it holds "
-		 "of that name already is gone on with",
+		 "of that name already is gone on with; 'systemd:' is the "
+		 "service manager's store",
 	 .offset = AT(keeper)},
 	{.name = "standby",
 	 .kind = ARGS_SWITCH,
@@ -119,6 +121,11 @@ static void hand_over(struct serve *serve, int client)
 {
 	const struct hf_carry *carry = NULL;
 
+	/* It could not have it held in its turn. */
+	if (serve_keep_is_store(serve->owner.shared->keeper)) {
+		(void)!hf_handover_give(client, NULL, -EOPNOTSUPP, NULL);
+		return;
+	}
 	serve_hurry(true);
 	int code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
 	int result = hf_handover_give(client, carry, -EBUSY, NULL);
@@ -218,8 +225,8 @@ static int leave_to_keeper(struct serve *serve, struct hf_error *err)
 	int result = hf_carry_copy(&carry, offered, err);
 	if (result == 0) {
 		serve_owner_log_here(carry);
-		result = hf_keeper_put(serve->owner.shared->keeper,
-				       serve->opt.name, carry, err);
+		result = serve_keep_put(serve->owner.shared->keeper,
+					serve->opt.name, carry, err);
 	}
 	hf_carry_free(carry);
 	if (result) {

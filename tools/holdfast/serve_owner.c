@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "progress.h"
+#include "serve_keep.h"
 
 #define LOAD_NAME   "serve-load"
 #define SHARED_NAME "serve-shared"
@@ -359,8 +360,8 @@ int serve_owner_secure(struct serve_owner *owner)
 	if (owner->shared->keeper[0] != '\0') {
 		result = make_carry(owner, &carry, &err);
 		if (result == 0) {
-			result = hf_keeper_put(owner->shared->keeper,
-					       owner->name, carry, &err);
+			result = serve_keep_put(owner->shared->keeper,
+						owner->name, carry, &err);
 		}
 		hf_carry_free(carry);
 	}
@@ -503,16 +504,21 @@ int serve_owner_end_load(struct serve_owner *owner)
 int serve_owner_close(struct serve_owner *owner)
 {
 	char keeper[sizeof(owner->shared->keeper)];
+	struct hf_carry *carry = NULL;
 
+	/* Its descriptors are closed before it is dropped; their names are
+	 * what is wanted then. */
+	(void)!make_carry(owner, &carry, NULL);
 	snprintf(keeper, sizeof(keeper), "%s", owner->shared->keeper);
 	serve_load_stop(&owner->load);
 	forget(owner, false);
 	int code = conn_end(&owner->conn, CLI_OK);
 	if (keeper[0] != '\0' &&
-	    hf_keeper_drop(keeper, owner->name, NULL) != 0) {
+	    serve_keep_drop(keeper, owner->name, carry, NULL) != 0) {
 		cli_note(owner->args, "the keeper at %s was not reached",
 			 keeper);
 	}
+	hf_carry_free(carry);
 	return code;
 }
 

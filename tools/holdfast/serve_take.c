@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "serve.h"
+#include "serve_keep.h"
 #include "serve_turns.h"
 #include "serve_warm.h"
 
@@ -146,8 +147,8 @@ static int take_from_keeper(struct serve *serve, int timeout_ms,
 	struct hf_carry *carry;
 
 	for (;;) {
-		int result = hf_keeper_get(serve->opt.keeper, serve->opt.name,
-					   &carry, &err);
+		int result = serve_keep_get(serve->opt.keeper, serve->opt.name,
+					    &carry, &err);
 
 		*found = result == 0;
 		if (result) {
@@ -209,7 +210,7 @@ static int stand_by(struct serve *serve)
 	struct hf_carry *early = NULL;
 	bool found = false;
 
-	if (hf_keeper_get(serve->opt.keeper, serve->opt.name, &early, NULL) ==
+	if (serve_keep_get(serve->opt.keeper, serve->opt.name, &early, NULL) ==
 	    0) {
 		hf_carry_map_ahead(early);
 	}
