@@ -4,7 +4,7 @@
 import glob
 import os
 
-from . import tools
+from . import keepalive, tools
 from .initramfs import (EXT4_MODULES, NVME_MODULES, VFIO_MODULES,
                         Initramfs)
 from .machine import Machine
@@ -74,6 +74,22 @@ def vfio(build, kernel):
                                  'pci_nvme_err_aio'))
 
 
+def served(build, kernel):
+    """One controller, which tells when it starts, stops and is reset."""
+    machine = Machine(build, kernel, 'keepalive')
+    for event in keepalive.EVENTS:
+        machine.device('-trace', event)
+    machine.disk('d0', '64M')
+    machine.nvme('plain', addr='3.0')
+    machine.namespace('plain', 1, 'd0')
+    root = image('keepalive', kernel, VFIO_MODULES)
+    users(root)
+    root.program(built(f'{build}/holdfast'))
+    result = machine.boot(root, timeout_s=600)
+    result.problems += keepalive.judge(result.stderr, result.console)
+    return result
+
+
 def noiommu(build, kernel):
     """A machine without an IOMMU."""
     machine = Machine(build, kernel, 'noiommu')
@@ -104,6 +120,10 @@ def programs(root, build):
         n[5:] for n in names if n.startswith('test-any-')).encode() + b'\n')
     if 'busy' in names:
         root.data('/etc/driver', b'')
+    users(root)
+
+
+def users(root):
     root.data('/etc/passwd', b'root:x:0:0::/:/bin/sh\n'
               b'user:x:1000:1000::/tmp:/bin/sh\n')
     root.data('/etc/group', b'root:x:0:\nuser:x:1000:\n')
@@ -199,6 +219,7 @@ TOOLS = ['nvme', 'fio', 'mkfs.ext4', 'e2fsck']
 SUITES = {
     'rig': rig,
     'vfio': vfio,
+    'keepalive': served,
     'noiommu': noiommu,
     'bench': bench,
     'tools': holdfast_tools,
