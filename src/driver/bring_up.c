@@ -15,6 +15,7 @@
 #include "driver/aer.h"
 #include "driver/deadline.h"
 #include "driver/ioqueues.h"
+#include "driver/restore.h"
 #include "driver/retry.h"
 #include "driver/scan.h"
 #include "driver/shadow.h"
@@ -210,6 +211,7 @@ static int step_end_in_flight(struct hf_driver *drv, struct hf_job *job,
 	if (is_delivering(drv)) {
 		return hf_job_wait_register(job);
 	}
+	hf_restore_before_reset(drv);
 	each_qpair(drv, reset_rings, 0);
 	for (uint32_t i = 0; i < HF_AER_MAX; i++) {
 		drv->aers[i].outstanding = false;

@@ -424,19 +424,25 @@ static int step_delete_cq(struct hf_driver *drv, struct hf_job *job,
 	return delete_queue(drv, job, nvme_admin_delete_cq, err);
 }
 
-static int step_free(struct hf_driver *drv, struct hf_job *job,
-		     struct hf_error *err)
+/* A queue that the controller does not know, and nobody here uses. */
+static void free_left_queue(struct hf_driver *drv, uint32_t qid)
 {
 	const struct hf_ledger_view view =
-		hf_ledger_queue_view(&drv->ledger, job->number);
+		hf_ledger_queue_view(&drv->ledger, qid);
 	struct hf_dma_block block;
 
-	(void)err;
-	if (hf_dma_block_claim(&drv->dev->dma, HF_DMA_OWNER_IO_QUEUE,
-			       job->number, &block) == 0) {
+	if (hf_dma_block_claim(&drv->dev->dma, HF_DMA_OWNER_IO_QUEUE, qid,
+			       &block) == 0) {
 		hf_dma_block_free(&drv->dev->dma, &block);
 	}
 	__atomic_store_n(&view.queue->state, HF_QUEUE_FREE, __ATOMIC_RELEASE);
+}
+
+static int step_free(struct hf_driver *drv, struct hf_job *job,
+		     struct hf_error *err)
+{
+	(void)err;
+	free_left_queue(drv, job->number);
 	return 0;
 }
 
@@ -533,6 +539,27 @@ bool hf_restore_prototype(struct hf_driver *drv, uint32_t cpu)
 		return true;
 	}
 	return false;
+}
+
+void hf_restore_before_reset(struct hf_driver *drv)
+{
+	struct hf_error err;
+
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		const struct hf_ledger_view view =
+			hf_ledger_queue_view(&drv->ledger, i + 1);
+
+		if (drv->io[i] != NULL || view.queue->state != HF_QUEUE_LIVE) {
+			continue;
+		}
+		if (restore_queue(drv, i, &drv->io_doubtful[i], &err) != 0) {
+			hf_log_error(&drv->log, "%s", err.message);
+			free_left_queue(drv, i + 1);
+			continue;
+		}
+		drv->io_doubtful[i] = false;
+		hf_issuer_set(&drv->issuers.each[drv->io[i]->cpu], drv->io[i]);
+	}
 }
 
 static int prepare_options(struct hf_driver_options *mine,

@@ -27,6 +27,11 @@ void hf_restore_undo(struct hf_driver *drv);
  * its CPU first issues. True if there was one. Control lock held. */
 bool hf_restore_prototype(struct hf_driver *drv, uint32_t cpu);
 
+/* The controller was stopped and forgets its queues: those that nobody has used
+ * yet come back with the rest. One that cannot be restored is made anew when it
+ * is wanted. Control lock held. */
+void hf_restore_before_reset(struct hf_driver *drv);
+
 /* Drops the results of what nobody has attached to; nothing new is issued on
  * any queue until it has ended. */
 void hf_drain_start(struct hf_driver *drv);

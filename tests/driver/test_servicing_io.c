@@ -326,6 +326,44 @@ static void a_reset_after_a_restore_ends_what_was_inherited(struct rig *rig,
 	free(load);
 }
 
+/* A controller that was reset knows none of its queues, and a successor has
+ * some that it has not touched yet. */
+static void a_reset_reaches_queues_that_nobody_has_used_yet(struct rig *rig,
+							    bool planned)
+{
+	uint8_t block[512];
+
+	rig->options.cpu_count = 3;
+	rig->options.io_queues = 3;
+	heirs_open(rig);
+	for (uint32_t cpu = 0; cpu < 3; cpu++) {
+		struct load *load = load_of(rig, cpu);
+
+		load_put(rig, load, 0, HF_OP_READ, 0, 1, block);
+		assert_int_equal(rig_finish(rig, load->queue, &load->work[0]),
+				 0);
+		load_drop(load);
+	}
+	heirs_replace(rig, planned);
+	assert_null(rig->drv->io[2]);
+	pthread_mutex_lock(&rig->drv->control);
+	hf_bring_up_again(rig->drv, "the test asks for it");
+	pthread_mutex_unlock(&rig->drv->control);
+	(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+	uint32_t resets = rig->drv->resets;
+	for (uint32_t cpu = 0; cpu < 3; cpu++) {
+		struct load *load = load_of(rig, cpu);
+
+		load_put(rig, load, 0, HF_OP_READ, 0, 1, block);
+		assert_int_equal(rig_finish(rig, load->queue, &load->work[0]),
+				 0);
+		load_drop(load);
+	}
+	assert_int_equal(rig->drv->resets, resets);
+	assert_int_equal(rig_stats(rig).errors, 0);
+}
+
+BOTH(a_reset_reaches_queues_that_nobody_has_used_yet)
 BOTH(i_o_under_way_ends_once_with_the_successor)
 BOTH(results_of_the_time_between_reach_the_caller)
 BOTH(whoever_attaches_to_nothing_loses_nothing)
@@ -422,6 +460,7 @@ static void killed_after_any_step_nothing_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(a_reset_reaches_queues_that_nobody_has_used_yet),
 		LIST(i_o_under_way_ends_once_with_the_successor),
 		LIST(results_of_the_time_between_reach_the_caller),
 		LIST(whoever_attaches_to_nothing_loses_nothing),
