@@ -32,6 +32,24 @@ enum hf_shadow_doorbells {
 };
 
 /**
+ * enum hf_device_class - what a controller takes while drivers follow one
+ * another on it
+ * @HF_DEVICE_CLASS_AUTO: what is known of its PCI vendor and device; one whose
+ *                        identifiers cannot be read is not left enabled
+ * @HF_DEVICE_CLASS_ORDINARY: whatever the specification allows
+ * @HF_DEVICE_CLASS_QUIET: no admin command once it is up: all queues are made
+ *                         at the start, there are no asynchronous events, and
+ *                         namespaces are those of the start
+ * @HF_DEVICE_CLASS_FORBIDDEN: it must not outlive its driver
+ */
+enum hf_device_class {
+	HF_DEVICE_CLASS_AUTO,
+	HF_DEVICE_CLASS_ORDINARY,
+	HF_DEVICE_CLASS_QUIET,
+	HF_DEVICE_CLASS_FORBIDDEN,
+};
+
+/**
  * struct hf_driver_options - how a controller is driven
  * @size: sizeof(struct hf_driver_options) of the caller
  * @log: receiver of the driver's log lines
@@ -55,6 +73,9 @@ enum hf_shadow_doorbells {
  * @retries: a command whose status says that another try may succeed is sent
  *           again at most so often, 0 to 100; 0 hands every error to the
  *           caller. See "Retries" in holdfast(3).
+ * @device_class: of enum hf_device_class; what is said here goes before what
+ *                is known. A successor of a quiet driver is quiet, and one
+ *                that knows nothing goes by what its predecessor knew.
  */
 struct hf_driver_options {
 	size_t size;
@@ -72,6 +93,7 @@ struct hf_driver_options {
 	uint32_t admin_timeout_ms;
 	uint32_t shadow_doorbells;
 	uint32_t retries;
+	uint32_t device_class;
 };
 
 /**

@@ -43,6 +43,10 @@ int hf_namespace_list(struct hf_driver *drv, uint32_t *nsids, uint32_t max,
 	uint32_t last = 0;
 
 	*count = 0;
+	if (drv->is_quiet) {
+		*count = hf_scan_known(drv, nsids, max);
+		return 0;
+	}
 	for (;;) {
 		int rc = list_page(drv, last, page, err);
 		if (rc != 0) {

@@ -14,6 +14,10 @@
 #include "base/text.h"
 #include "device/device.h"
 
+/* The emulator's own, which its vfio-user server shows in config space. */
+#define PCI_VENDOR_HOLDFAST 0x1b36u
+#define PCI_DEVICE_HOLDFAST 0x0001u
+
 struct emulated {
 	struct hf_device dev;
 	struct hf_emu *emu;
@@ -176,6 +180,9 @@ static int emulated_attach(struct hf_device **device, struct hf_emu *emu,
 	emulated->dev.options = *options;
 	emulated->dev.bar0_bytes = hf_emu_bar_bytes(emu);
 	emulated->dev.dma.limits.private_memory = true;
+	/* What it shows behind a socket, too. */
+	emulated->dev.pci_vendor = PCI_VENDOR_HOLDFAST;
+	emulated->dev.pci_device = PCI_DEVICE_HOLDFAST;
 	snprintf(emulated->dev.id, sizeof(emulated->dev.id), "emulated:%s",
 		 name);
 	emulated->emu = emu;

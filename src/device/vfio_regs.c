@@ -109,6 +109,8 @@ static int config_init(struct hf_vfio *vfio, struct hf_error *err)
 
 	vfio->vendor_id = hf_get_le16(head + PCI_VENDOR_ID);
 	vfio->device_id = hf_get_le16(head + PCI_DEVICE_ID);
+	vfio->dev.pci_vendor = vfio->vendor_id;
+	vfio->dev.pci_device = vfio->device_id;
 	uint32_t class_code = hf_get_le32(head + PCI_CLASS_REVISION) >> 8;
 	if (vfio->vendor_id == 0xffff) {
 		return hf_error_set(err, -ENODEV,

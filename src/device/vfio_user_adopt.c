@@ -5,11 +5,30 @@
 
 #include <errno.h>
 
+#include "base/bytes.h"
+#include "base/error.h"
 #include "device/vfio_user_carry.h"
 #include "device/vfio_user_dma.h"
 #include "device/vfio_user_irq.h"
 #include "device/vfio_user_registers.h"
 #include "device/vfio_user_setup.h"
+
+static int same_function(const struct hf_vfio_user *vu, const uint8_t *id,
+			 struct hf_error *err)
+{
+	uint16_t vendor = hf_get_le16(id);
+	uint16_t device = hf_get_le16(id + 2);
+
+	if (vu->dev.pci_vendor == 0 ||
+	    (vendor == vu->dev.pci_vendor && device == vu->dev.pci_device)) {
+		return 0;
+	}
+	return hf_error_set(err, -ENODEV,
+			    "%s: the server shows %04x:%04x, and the "
+			    "predecessor drove %04x:%04x: it is another device",
+			    vu->dev.id, vendor, device, vu->dev.pci_vendor,
+			    vu->dev.pci_device);
+}
 
 /*
  * After a planned hand-over nothing is under way on the connection: the
@@ -27,6 +46,9 @@ static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
 	}
 	int rc = hf_vfu_region_read(vu, VFIO_PCI_CONFIG_REGION_INDEX, 0, id,
 				    sizeof(id), err);
+	if (rc == 0) {
+		rc = same_function(vu, id, err);
+	}
 	if (rc == 0 && (interrupted == VFU_DEVICE_SET_IRQS ||
 			interrupted == VFU_REGION_WRITE)) {
 		rc = hf_vfu_irq_repeat(vu, err);

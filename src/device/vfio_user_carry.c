@@ -17,6 +17,7 @@
 #define BAR0_NAME    "vfu-bar0"
 #define REQUEST_NAME "vfu-request"
 #define IRQ_NAME     "vfu-irq-%u"
+#define PCI_ID_KEY   "vfu-pci-id"
 
 /* Each number that is carried: its key, and what it may be. */
 struct fact {
@@ -87,12 +88,28 @@ int hf_vfu_carry_out(struct hf_vfio_user *vu, struct hf_fdset *set,
 	if (rc == 0) {
 		rc = hf_fdset_put_text(set, err, "vfu-path", "%s", vu->path);
 	}
+	if (rc == 0) {
+		rc = hf_fdset_put_text(set, err, PCI_ID_KEY, "%u",
+				       (uint32_t)vu->dev.pci_vendor << 16 |
+					       vu->dev.pci_device);
+	}
 	describe_facts(&vu->facts, facts);
 	for (uint32_t i = 0; rc == 0 && i < FACT_COUNT; i++) {
 		rc = hf_fdset_put_text(set, err, facts[i].key, "%llu",
 				       (unsigned long long)facts[i].value);
 	}
 	return rc;
+}
+
+/* Zeroes, where they were not carried: nothing is known of such a function. */
+static void carry_pci_id(struct hf_vfio_user *vu, const struct hf_fdset *set)
+{
+	uint64_t id = 0;
+
+	if (hf_fdset_get_u64(set, PCI_ID_KEY, &id) == 0 && id <= UINT32_MAX) {
+		vu->dev.pci_vendor = (uint16_t)(id >> 16);
+		vu->dev.pci_device = (uint16_t)id;
+	}
 }
 
 int hf_vfu_carry_facts(struct hf_vfio_user *vu, const struct hf_fdset *set,
@@ -136,6 +153,7 @@ int hf_vfu_carry_facts(struct hf_vfio_user *vu, const struct hf_fdset *set,
 		.msix_control = (uint16_t)facts[FACT_MSIX_CONTROL].value,
 	};
 	vu->dev.bar0_bytes = vu->facts.bar0_bytes;
+	carry_pci_id(vu, set);
 	return 0;
 }
 

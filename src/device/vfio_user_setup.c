@@ -304,15 +304,16 @@ int hf_vfu_configure(struct hf_vfio_user *vu, struct hf_error *err)
 	if (rc != 0) {
 		return rc;
 	}
+	vu->dev.pci_vendor = hf_get_le16(config + PCI_VENDOR_ID);
+	vu->dev.pci_device = hf_get_le16(config + PCI_DEVICE_ID);
 	uint32_t class_code = hf_get_le32(config + PCI_CLASS_REVISION) >> 8;
 	if (class_code != NVME_CLASS) {
 		return hf_error_set(err, -ENODEV,
 				    "%s: the device %04x:%04x behind the "
 				    "socket is no NVMe controller: its class "
 				    "is %06x, not %06x",
-				    vu->dev.id, hf_get_le16(config),
-				    hf_get_le16(config + PCI_DEVICE_ID),
-				    class_code, NVME_CLASS);
+				    vu->dev.id, vu->dev.pci_vendor,
+				    vu->dev.pci_device, class_code, NVME_CLASS);
 	}
 	vu->facts.msix_offset = find_msix(config);
 	if (vu->facts.msix_offset == 0) {

@@ -36,6 +36,21 @@ int hf_admin_error(struct hf_driver *drv, uint16_t qid,
 	return result;
 }
 
+bool hf_admin_is_closed(const struct hf_driver *drv)
+{
+	return drv->is_quiet && !drv->bringing_up;
+}
+
+static int closed(const struct hf_driver *drv, const struct nvme_sqe *sqe,
+		  struct hf_error *err)
+{
+	return hf_error_set(err, -EPERM,
+			    "%s: admin command %02xh is not sent: the "
+			    "controller is of the class that takes none once "
+			    "it is up (driver option device_class)",
+			    drv->dev->id, sqe->opcode);
+}
+
 int hf_admin_issue(struct hf_driver *drv, const struct nvme_sqe *sqe,
 		   const struct hf_data *data, bool to_device, uint8_t kind,
 		   uint32_t timeout_ms, hf_request_done *done, void *ctx)
@@ -52,6 +67,9 @@ int hf_admin_issue(struct hf_driver *drv, const struct nvme_sqe *sqe,
 		.ctx = ctx,
 	};
 
+	if (hf_admin_is_closed(drv)) {
+		return -EPERM;
+	}
 	hf_qpair_lock(drv->admin);
 	int rc = drv->admin->state == HF_QPAIR_LIVE
 			 ? hf_qpair_put(drv->admin, &request)
@@ -127,7 +145,7 @@ int hf_admin_step(struct hf_driver *drv, struct hf_job *job,
 			return hf_job_wait_register(job);
 		}
 		if (rc != 0) {
-			return rc;
+			return rc == -EPERM ? closed(drv, sqe, err) : rc;
 		}
 		job->command = HF_JOB_COMMAND_ISSUED;
 		return HF_STEP_WAIT;
@@ -233,7 +251,8 @@ int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
 		(void)!hf_control_wait(drv, never, NULL, hf_deadline_ms(10));
 	}
 	if (rc != 0) {
-		return hf_admin_error(drv, 0, &sqe, rc, err);
+		return rc == -EPERM ? closed(drv, &sqe, err)
+				    : hf_admin_error(drv, 0, &sqe, rc, err);
 	}
 
 	rc = hf_control_wait(drv, is_done, &waiting, UINT64_MAX);

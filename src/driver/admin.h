@@ -32,6 +32,10 @@ int hf_admin_error(struct hf_driver *drv, uint16_t qid,
 		   const struct nvme_sqe *sqe, int result,
 		   struct hf_error *err);
 
+/* Are no more admin commands sent, since the controller is up and takes none?
+ * Then each is refused with -EPERM. Control lock held. */
+bool hf_admin_is_closed(const struct hf_driver *drv);
+
 /* Issues an admin command for somebody that waits for @done. Takes the
  * queue's lock. -EAGAIN when there is no room. */
 int hf_admin_issue(struct hf_driver *drv, const struct nvme_sqe *sqe,

@@ -34,6 +34,9 @@ int hf_aer_step_configure(struct hf_driver *drv, struct hf_job *job,
 		.cdw11 = htole32((le32toh(id->oaes) & AEC_NOTICES) | AEC_SMART),
 	};
 
+	if (drv->is_quiet) {
+		return 0;
+	}
 	int rc = hf_admin_step(drv, job, &sqe, NULL, 0, false, err);
 	if (rc == HF_STEP_WAIT) {
 		return rc;
@@ -160,7 +163,8 @@ void hf_aer_start(struct hf_driver *drv)
 	const struct nvme_id_ctrl *id =
 		(const void *)drv->ledger.header->identify;
 
-	drv->aer_count = HF_MIN(id->aerl + 1u, (uint32_t)HF_AER_MAX);
+	drv->aer_count =
+		drv->is_quiet ? 0 : HF_MIN(id->aerl + 1u, (uint32_t)HF_AER_MAX);
 	for (uint32_t i = 0; i < drv->aer_count; i++) {
 		ask(drv, &drv->aers[i]);
 	}

@@ -452,7 +452,7 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 	__atomic_store_n(&drv->ledger.header->ready, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&drv->ledger.header->resetting, 0, __ATOMIC_RELEASE);
 	if (first) {
-		hf_issuer_set(&drv->issuers.each[0], drv->io[0]);
+		hf_ioqueues_serve_first(drv);
 	}
 	hf_driver_unfence(drv);
 	hf_aer_start(drv);
@@ -510,6 +510,7 @@ static const struct hf_job_step bring_up_steps[] = {
 	{"configure shadow doorbells", hf_shadow_step_configure},
 	{"configure command retries", hf_retry_step_enable},
 	{"create I/O queues", step_first_queue},
+	{"identify the namespaces", hf_scan_step_active},
 	{"go live", step_ready},
 };
 

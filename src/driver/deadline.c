@@ -172,7 +172,7 @@ static bool act(struct hf_driver *drv, struct hf_qpair *qp,
 		lost_interrupt(drv, qp);
 		return false;
 	}
-	if (qp->qid == 0) {
+	if (qp->qid == 0 || drv->is_quiet) {
 		return true;
 	}
 	if (!overdue->aborted) {

@@ -133,7 +133,9 @@ struct hf_driver {
 	bool suspect;          /* atomic: the device lied */
 	bool saved;            /* stopped, for a successor */
 	struct hf_steps save_steps;
-	bool keepalive;      /* atomic: it may be saved */
+	bool keepalive;                    /* atomic: it may be saved */
+	enum hf_device_class device_class; /* AUTO: nothing is known */
+	bool is_quiet;                     /* no admin command once it is up */
 	bool draining;       /* nothing new is issued until drain_left is 0 */
 	uint32_t drain_left; /* atomic: inherited I/O without an owner */
 	uint32_t inherited_admin; /* a predecessor's admin commands */

@@ -10,6 +10,7 @@
 #include "driver/inspect_tree.h"
 #include "driver/inspect_trouble.h"
 #include "driver/ioqueues.h"
+#include "driver/policy.h"
 #include "state/registry.h"
 
 static const char *driver_state_name(enum hf_driver_state state)
@@ -200,6 +201,26 @@ static struct json_object *inspect_steps(const struct hf_steps *taken)
 	return tree;
 }
 
+static struct json_object *inspect_keepalive(const struct hf_driver *drv)
+{
+	struct json_object *tree = json_object_new_object();
+	const char *why = hf_policy_rules_out_keepalive(drv);
+	char id[16];
+
+	json_object_object_add(tree, "allowed",
+			       json_object_new_boolean(why == NULL));
+	if (why != NULL) {
+		put_text(tree, "why_not", why);
+	}
+	snprintf(id, sizeof(id), "%04x:%04x", drv->dev->pci_vendor,
+		 drv->dev->pci_device);
+	put_text(tree, "pci_id", id);
+	put_text(tree, "device_class",
+		 drv->is_quiet ? hf_policy_class_name(HF_DEVICE_CLASS_QUIET)
+			       : hf_policy_class_name(drv->device_class));
+	return tree;
+}
+
 /* Where the time of a hand-over went. */
 static void inspect_servicing(struct hf_driver *drv, struct json_object *tree)
 {
@@ -250,6 +271,7 @@ static void inspect_driver(struct hf_driver *drv, struct json_object *tree)
 	json_object_object_add(
 		tree, "shadow_doorbells",
 		json_object_new_boolean(drv->shadow.vaddr != NULL));
+	json_object_object_add(tree, "keepalive", inspect_keepalive(drv));
 	put_u64(tree, "io_queues_max", drv->io_max);
 	put_u64(tree, "fallback_cpus", hf_ioqueues_fallback_count(drv));
 	json_object_object_add(tree, "cpus", inspect_cpus(drv));

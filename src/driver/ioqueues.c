@@ -239,10 +239,12 @@ uint32_t hf_ioqueues_fallback_count(const struct hf_driver *drv)
 static int step_prepare(struct hf_driver *drv, struct hf_job *job,
 			struct hf_error *err)
 {
-	bool no_more = drv->io_count == drv->io_max;
+	bool no_more = drv->io_count == drv->io_max || drv->is_quiet;
 
 	job->cursor = 0;
-	job->saved = prepare(drv, job->number, &job->cursor, err);
+	job->saved = drv->is_quiet
+			     ? -ENOSPC
+			     : prepare(drv, job->number, &job->cursor, err);
 	if (job->saved != 0 && !no_more) {
 		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE],
 			       HF_LOG_ERROR, "%s", job->error.message);
@@ -426,33 +428,53 @@ void hf_ioqueues_serve_wanted(struct hf_driver *drv)
 	}
 }
 
-/* cursor: 0 nothing yet, 1 memory there, 2 CQ there. */
+static int make_in_bring_up(struct hf_driver *drv, struct hf_job *job,
+			    uint32_t index, uint32_t stage,
+			    struct hf_error *err)
+{
+	uint32_t qid;
+
+	if (stage == 0) {
+		return prepare(drv, index, &qid, err);
+	}
+	if (stage == 1) {
+		return create_cq(drv, job, drv->io[index], err);
+	}
+	int rc = create_sq(drv, job, drv->io[index], err);
+	if (rc == 0) {
+		went_live(drv, drv->io[index]);
+	}
+	return rc;
+}
+
+/* cursor: three times the queue's index, plus 1 once its memory is there, plus
+ * 2 once its CQ is. */
 int hf_ioqueues_step_first(struct hf_driver *drv, struct hf_job *job,
 			   struct hf_error *err)
 {
-	uint32_t qid;
-	int rc;
+	/* Where none can be made later, all are. */
+	uint32_t count =
+		drv->is_quiet ? HF_MIN(drv->io_max, drv->options.cpu_count) : 1;
 
-	if (job->cursor == 0) {
-		rc = prepare(drv, 0, &qid, err);
+	while (job->cursor < 3 * count) {
+		int rc = make_in_bring_up(drv, job, job->cursor / 3,
+					  job->cursor % 3, err);
 		if (rc != 0) {
 			return rc;
 		}
-		job->cursor = 1;
+		job->cursor++;
 	}
-	if (job->cursor == 1) {
-		rc = create_cq(drv, job, drv->io[0], err);
-		if (rc != 0) {
-			return rc;
-		}
-		job->cursor = 2;
-	}
-	rc = create_sq(drv, job, drv->io[0], err);
-	if (rc != 0) {
-		return rc;
-	}
-	went_live(drv, drv->io[0]);
 	return 0;
+}
+
+void hf_ioqueues_serve_first(struct hf_driver *drv)
+{
+	for (uint32_t i = 0; i < drv->io_max; i++) {
+		if (drv->io[i] != NULL) {
+			hf_issuer_set(&drv->issuers.each[drv->io[i]->cpu],
+				      drv->io[i]);
+		}
+	}
 }
 
 /* cursor: twice the queue's index, plus 1 once its CQ is there. */

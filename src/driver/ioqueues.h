@@ -20,11 +20,14 @@ struct hf_qpair_config hf_ioqueues_config(struct hf_driver *drv, uint32_t index,
 					  uint32_t cpu, int eventfd,
 					  uint32_t entries);
 
-/* The first queue, or all there were before a reset: steps of a job. */
+/* The first queue (all of them, where none can be made later), or all there
+ * were before a reset: steps of a job. */
 int hf_ioqueues_step_first(struct hf_driver *drv, struct hf_job *job,
 			   struct hf_error *err);
 int hf_ioqueues_step_again(struct hf_driver *drv, struct hf_job *job,
 			   struct hf_error *err);
+/* What the first of them made serves its CPU from now on. */
+void hf_ioqueues_serve_first(struct hf_driver *drv);
 
 /* CPUs that issue through another CPU's queue. */
 uint32_t hf_ioqueues_fallback_count(const struct hf_driver *drv);

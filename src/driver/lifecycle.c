@@ -17,6 +17,7 @@
 #include "driver/bring_up.h"
 #include "driver/deadline.h"
 #include "driver/ioqueues.h"
+#include "driver/policy.h"
 #include "driver/retry.h"
 #include "driver/shut_down.h"
 
@@ -89,6 +90,11 @@ static int check_options(const struct hf_driver_options *options,
 		return bad_option(err, "pool_pages", options->pool_pages,
 				  POOL_PAGES_MIN, HF_LEDGER_PAGES_MAX);
 	}
+	if (options->device_class > HF_DEVICE_CLASS_FORBIDDEN) {
+		return bad_option(err, "device_class", options->device_class,
+				  HF_DEVICE_CLASS_AUTO,
+				  HF_DEVICE_CLASS_FORBIDDEN);
+	}
 	if (options->shadow_doorbells > HF_SHADOW_DOORBELLS_ON) {
 		return bad_option(
 			err, "shadow_doorbells", options->shadow_doorbells,
@@ -118,6 +124,7 @@ static int make_ledger(struct hf_driver *drv, struct hf_error *err)
 	header->cpu_count = drv->options.cpu_count;
 	header->queue_entries = entries;
 	header->bounce = drv->options.bounce;
+	header->device_class = drv->device_class;
 	header->capabilities = drv->ctrl.cap;
 	header->version_register = drv->ctrl.vs;
 	return 0;
@@ -244,6 +251,8 @@ int hf_lifecycle_build(struct hf_driver **out, const struct hf_ctrl *ctrl,
 	drv->now = hf_deadline_now();
 	drv->tick = drv->now;
 	drv->keepalive = options->keepalive;
+	drv->device_class = hf_policy_class(ctrl->dev, options->device_class);
+	drv->is_quiet = drv->device_class == HF_DEVICE_CLASS_QUIET;
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;
 	drv->timer_fd = -1;

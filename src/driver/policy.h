@@ -4,5 +4,16 @@
 
 #include "driver/driver.h"
 
+/* The class that was asked for, or else what is known of the function: AUTO
+ * where its identifiers cannot be read. */
+enum hf_device_class hf_policy_class(const struct hf_device *dev,
+				     uint32_t asked);
+/* A successor: quiet if its predecessor was; and where nothing is known here,
+ * what was known, or said, there. */
+void hf_policy_inherit(struct hf_driver *drv);
+const char *hf_policy_class_name(enum hf_device_class device_class);
+
 /* Why the controller must not outlive its driver, in words, or NULL. */
 const char *hf_policy_forbids_keepalive(const struct hf_driver *drv);
+/* The same, or why it cannot. */
+const char *hf_policy_rules_out_keepalive(const struct hf_driver *drv);

@@ -18,6 +18,7 @@
 #include "driver/bring_up.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "driver/policy.h"
 #include "driver/retry.h"
 #include "driver/shadow.h"
 #include "state/saved.h"
@@ -625,6 +626,7 @@ int hf_restore(struct hf_driver **out, struct hf_device *device,
 		return rc;
 	}
 	drv->ledger = device->inherited;
+	hf_policy_inherit(drv);
 	device->inherited.header = NULL;
 	rc = look_at_all(drv, &live, bytes, len_bytes, err);
 	if (rc != 0) {

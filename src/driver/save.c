@@ -21,11 +21,8 @@ static int check_allowed(struct hf_driver *drv, struct hf_error *err)
 				    drv->dev->id, why);
 	}
 	if (drv->dev->ops->carry == NULL) {
-		return hf_error_set(err, -ENOTSUP,
-				    "%s: the controller lives in this process "
-				    "and ends with it; run it with 'holdfast "
-				    "emulate' to keep it",
-				    drv->dev->id);
+		return hf_error_set(err, -ENOTSUP, "%s: %s", drv->dev->id,
+				    hf_policy_rules_out_keepalive(drv));
 	}
 	if (hf_driver_state(drv) != HF_DRIVER_READY) {
 		return hf_error_set(err, -EBUSY,

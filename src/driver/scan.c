@@ -186,11 +186,34 @@ static void ledger_put(struct hf_driver *drv, const struct hf_namespace *ns,
 	__atomic_store_n(&entry->nsid, ns->nsid, __ATOMIC_RELEASE);
 }
 
+/* A namespace as it was just identified; not open. */
+static int know(struct hf_driver *drv, uint32_t nsid, struct hf_namespace **ns,
+		struct hf_error *err)
+{
+	int rc =
+		hf_ns_create(ns, nsid, &drv->scan.geometry, &drv->scan.identity,
+			     &drv->limits, &drv->issuers, drv);
+	if (rc != 0) {
+		return hf_error_set(err, rc, "%s: no memory for namespace %u",
+				    drv->dev->id, nsid);
+	}
+	hf_list_push_back(&drv->namespaces, &(*ns)->link);
+	ledger_put(drv, *ns, false);
+	return 0;
+}
+
 static void apply(struct hf_driver *drv, uint32_t nsid)
 {
 	struct hf_namespace *ns = find(drv, nsid);
 	const struct hf_scan *scan = &drv->scan;
+	struct hf_error err;
 
+	if (ns == NULL && drv->is_quiet) {
+		if (scan->rc == 0 && know(drv, nsid, &ns, &err) != 0) {
+			hf_log_error(&drv->log, "%s", err.message);
+		}
+		return;
+	}
 	if (ns == NULL) {
 		if (scan->rc == 0) {
 			tell(drv, HF_EVENT_NAMESPACE_ADDED, nsid, "is there");
@@ -249,6 +272,42 @@ int hf_scan_step(struct hf_driver *drv, struct hf_job *job, uint32_t nsid,
 	return 0;
 }
 
+int hf_scan_step_active(struct hf_driver *drv, struct hf_job *job,
+			struct hf_error *err)
+{
+	const struct nvme_sqe sqe = {
+		.opcode = nvme_admin_identify,
+		.cdw10 = htole32(NVME_IDENTIFY_CNS_NS_ACTIVE_LIST),
+	};
+	int rc;
+
+	if (!drv->is_quiet) {
+		return 0;
+	}
+	if (!job->entered) {
+		job->cursor = 0;
+		drv->scan.phase = PHASE_IDENTIFY;
+	}
+	/* The list comes first; it ends with a zero. */
+	if (job->cursor == 0) {
+		rc = hf_admin_step(drv, job, &sqe, drv->scratch,
+				   NVME_IDENTIFY_DATA_SIZE, false, err);
+		if (rc != 0) {
+			return rc;
+		}
+		hf_scan_note_changed(drv, drv->scratch);
+		job->cursor = 1;
+	}
+	while (job->cursor <= drv->changed_count) {
+		if (hf_scan_step(drv, job, drv->changed[job->cursor - 1],
+				 err) == HF_STEP_WAIT) {
+			return HF_STEP_WAIT;
+		}
+		job->cursor++;
+	}
+	return 0;
+}
+
 static int step_rescan_all(struct hf_driver *drv, struct hf_job *job,
 			   struct hf_error *err)
 {
@@ -284,7 +343,12 @@ static const struct hf_job_kind rescan_kind = {
 
 void hf_scan_all(struct hf_driver *drv)
 {
-	struct hf_job *job = malloc(sizeof(*job));
+	struct hf_job *job;
+
+	if (drv->is_quiet) {
+		return; /* that was done while it came up */
+	}
+	job = malloc(sizeof(*job));
 
 	if (job == NULL) {
 		hf_log_error(&drv->log, "%s: no memory for a rescan",
@@ -313,6 +377,13 @@ static int step_open(struct hf_driver *drv, struct hf_job *job,
 				    "owners would overwrite each other's data",
 				    drv->dev->id, nsid);
 	}
+	if (ns == NULL && drv->is_quiet) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: namespace %u was not there when the "
+				    "controller came up, which is not asked "
+				    "since",
+				    drv->dev->id, nsid);
+	}
 	if (identify(drv, job, nsid, err) == HF_STEP_WAIT) {
 		return HF_STEP_WAIT;
 	}
@@ -323,16 +394,11 @@ static int step_open(struct hf_driver *drv, struct hf_job *job,
 			       ? -ENODEV
 			       : drv->scan.rc;
 	}
-	int rc = hf_ns_create(&ns, nsid, &drv->scan.geometry,
-			      &drv->scan.identity, &drv->limits, &drv->issuers,
-			      drv);
+	int rc = know(drv, nsid, &ns, err);
 	if (rc != 0) {
-		return hf_error_set(err, rc, "%s: no memory for namespace %u",
-				    drv->dev->id, nsid);
+		return rc;
 	}
-	hf_list_push_back(&drv->namespaces, &ns->link);
 	ns->open = true;
-	ledger_put(drv, ns, true);
 	*(struct hf_namespace **)job->arg = ns;
 	return 0;
 }
@@ -425,9 +491,37 @@ int hf_scan_again_wait(struct hf_driver *drv, struct hf_namespace *ns,
 	return hf_control_run_job(drv, &job, err);
 }
 
+uint32_t hf_scan_known(struct hf_driver *drv, uint32_t *nsids, uint32_t max)
+{
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&drv->control);
+	hf_list_for_each(link, &drv->namespaces)
+	{
+		const struct hf_namespace *ns =
+			hf_container_of(link, struct hf_namespace, link);
+
+		if (ns->removed) {
+			continue;
+		}
+		if (count < max) {
+			nsids[count] = ns->nsid;
+		}
+		count++;
+	}
+	pthread_mutex_unlock(&drv->control);
+	return count;
+}
+
 void hf_scan_close(struct hf_driver *drv, struct hf_namespace *ns)
 {
 	pthread_mutex_lock(&drv->control);
+	if (drv->is_quiet && !ns->removed) {
+		/* It could not be identified again. */
+		ns->open = false;
+		pthread_mutex_unlock(&drv->control);
+		return;
+	}
 	hf_list_remove(&ns->link);
 	for (uint32_t i = 0; i < HF_LEDGER_NAMESPACES_MAX; i++) {
 		if (drv->ledger.header->namespaces[i].nsid == ns->nsid) {

@@ -13,6 +13,14 @@ void hf_scan_note_changed(struct hf_driver *drv, const uint8_t *list);
 int hf_scan_step(struct hf_driver *drv, struct hf_job *job, uint32_t nsid,
 		 struct hf_error *err);
 
+/* A step of bringing up: where the controller is not asked later, all of its
+ * namespaces are identified now, and known from then on. */
+int hf_scan_step_active(struct hf_driver *drv, struct hf_job *job,
+			struct hf_error *err);
+/* Namespaces that are known, open or not. Return: how many, of which up to @max
+ * are in @nsids. */
+uint32_t hf_scan_known(struct hf_driver *drv, uint32_t *nsids, uint32_t max);
+
 /* Starts a rescan of all open namespaces. Control lock held. */
 void hf_scan_all(struct hf_driver *drv);
 

@@ -170,10 +170,10 @@ struct hf_ledger_header {
 		uint32_t came; /* its log page has not been read */
 		uint32_t dw0;
 	} aers[HF_LEDGER_AERS]; /* asynchronous events not yet handled */
-	uint64_t shadow_iova; /* of the shadow doorbells' two pages; 0: none */
-	uint32_t resetting;   /* from a reset's begin until all queues are
-			       * there again */
-	uint32_t unused;
+	uint64_t shadow_iova;  /* of the shadow doorbells' two pages; 0: none */
+	uint32_t resetting;    /* from a reset's begin until all queues are
+				* there again */
+	uint32_t device_class; /* of enum hf_device_class; 0: unknown */
 	uint8_t reserved[3728];
 	struct hf_ledger_namespace namespaces[HF_LEDGER_NAMESPACES_MAX];
 };

@@ -228,6 +228,8 @@ int heirs_adopt(struct rig *rig)
 	assert_non_null(heir);
 	heir->heirs = heirs;
 	heir->dev.bar0_bytes = heirs->first->bar0_bytes;
+	heir->dev.pci_vendor = heirs->first->pci_vendor;
+	heir->dev.pci_device = heirs->first->pci_device;
 	heir->dev.dma.limits.private_memory = true;
 	snprintf(heir->dev.id, sizeof(heir->dev.id), "%s", heirs->first->id);
 	rig->real = &heir_ops;

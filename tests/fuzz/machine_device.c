@@ -142,6 +142,8 @@ static struct machine_device *make(struct machine *machine,
 	hf_device_options_init(&mine->dev.options);
 	mine->dev.options.huge_pages = HF_HUGE_PAGES_OFF;
 	mine->dev.bar0_bytes = MACHINE_BAR0_BYTES;
+	mine->dev.pci_vendor = 0x1b36;
+	mine->dev.pci_device = 0x0010;
 	return mine;
 }
 

@@ -11,6 +11,10 @@
 
 static const char *const output_words[] = {"text", "json", NULL};
 
+/* In the order of enum hf_device_class. */
+static const char *const class_words[] = {"auto", "ordinary", "quiet",
+					  "forbidden", NULL};
+
 #define SHARED(field) offsetof(struct args_shared, field)
 
 /* With the group that each belongs to; all verbs have --help. */
@@ -49,6 +53,15 @@ static const struct {
 		  "that this may help; 5 when not given, 0 for never",
 	  .offset = SHARED(retries),
 	  .max = 100}},
+	{VERB_DRIVER,
+	 {.name = "device-class",
+	  .kind = ARGS_CHOICE,
+	  .value = "CLASS",
+	  .help = "what the controller takes while drivers follow one another: "
+		  "auto (the default), ordinary, quiet or forbidden; see "
+		  "holdfast-servicing(7)",
+	  .offset = SHARED(device_class),
+	  .choices = class_words}},
 	{VERB_DRIVER,
 	 {.name = "verbose",
 	  .letter = 'v',

@@ -58,7 +58,8 @@ struct args_cpus {
 /* Groups of options that many verbs share. */
 #define VERB_OUTPUT (1u << 0) /* --output */
 #define VERB_DRIVER                                                            \
-	(1u << 1) /* --verbose, --bounce, --retries: opens a controller */
+	(1u << 1) /* --verbose, --bounce, --retries, ...: opens a controller   \
+		   */
 #define VERB_NAMESPACE (1u << 2) /* --namespace */
 #define VERB_HIDDEN    (1u << 3) /* left out of lists */
 
@@ -73,6 +74,7 @@ struct args_shared {
 	bool bounce;
 	uint64_t nsid; /* 0 when not given */
 	uint64_t retries;
+	int device_class; /* enum hf_device_class */
 };
 
 #define ARGS_OPTIONS_MAX  56

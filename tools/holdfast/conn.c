@@ -145,6 +145,7 @@ int conn_open(struct conn *conn, const struct conn_wish *wish)
 	conn_set_log(conn->args, &options.log);
 	options.device.log = options.log;
 	options.bounce = conn->args->shared.bounce;
+	options.device_class = (uint32_t)conn->args->shared.device_class;
 	if (args_given(conn->args, "retries")) {
 		options.retries = (uint32_t)conn->args->shared.retries;
 	}

@@ -140,6 +140,10 @@ static void a_successor_finds_all_as_it_was(void **state)
 	adopted(t);
 	assert_string_equal(hf_device_id(t->heir), hf_device_id(t->f->dev));
 	assert_int_equal(t->heir->bar0_bytes, SCRIPT_BAR0_BYTES);
+	/* What is decided by them is decided as before. */
+	assert_int_not_equal(t->heir->pci_vendor, 0);
+	assert_int_equal(t->heir->pci_vendor, t->f->dev->pci_vendor);
+	assert_int_equal(t->heir->pci_device, t->f->dev->pci_device);
 	/* Nothing was left half said: nothing is asked. */
 	assert_int_equal(vfu_messages(t->f), messages_before);
 	assert_int_equal(hf_vfio_user_of(t->heir)->conn.journal->next_id,
@@ -513,6 +517,20 @@ static void a_server_that_has_gone_meanwhile_is_an_error(void **state)
 	give_up(t);
 }
 
+/* Where it is asked anyway, it must be the same function that answers. */
+static void another_function_behind_the_socket_is_refused(void **state)
+{
+	struct takeover *t = prepare(state);
+	const struct vfu_region_access ask = {.count = 8};
+
+	die_after_sending(t, VFU_REGION_READ, &ask, sizeof(ask));
+	t->f->server.config[2]++;
+	assert_int_equal(adopt(t), -ENODEV);
+	vfu_says(t->f, "it is another device");
+	t->heir = NULL;
+	give_up(t);
+}
+
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, vfu_setup, vfu_teardown)
 
@@ -536,6 +554,7 @@ int main(void)
 		cmocka_unit_test(each_descriptor_that_is_missing_is_an_error),
 		cmocka_unit_test(
 			each_fact_that_is_missing_or_wrong_is_an_error),
+		TEST(another_function_behind_the_socket_is_refused),
 		TEST(what_is_no_journal_is_refused),
 		TEST(a_server_that_has_gone_meanwhile_is_an_error),
 	};
