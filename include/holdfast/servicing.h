@@ -252,6 +252,8 @@ HF_API HF_MUST_CHECK int hf_device_clear(struct hf_device *device,
  *           the successor's to be copied to
  * @completed: it has ended already
  * @private_: where it is
+ * @result: what it ended with, where it has: what @done of its attachment is
+ *          told, but for a read into memory that died with its process
  */
 struct hf_inflight {
 	uint64_t cookie;
@@ -263,6 +265,7 @@ struct hf_inflight {
 	bool bounced;
 	bool completed;
 	uint32_t private_[2];
+	int result;
 };
 
 /**

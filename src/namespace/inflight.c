@@ -56,11 +56,35 @@ static void describe_slot(struct hf_qpair *qp, uint32_t number,
 		.completed = slot->state == HF_SLOT_DONE,
 		.private_ = {qp->qid, number},
 	};
+	if (inflight->completed) {
+		inflight->result = slot->status;
+	}
 	if (!bounced && slot->len_bytes != 0) {
 		inflight->buf =
 			hf_dma_vaddr(&qp->dev->dma, le64toh(slot->sqe.prp1),
 				     slot->len_bytes);
 	}
+}
+
+/* The parts of a large I/O that have a slot: have all of them ended? And with
+ * what, where nothing was noted in the record before. */
+static bool parts_have_ended(const struct hf_qpair *qp, uint32_t number,
+			     int *result)
+{
+	for (uint32_t i = 0; i < qp->pending.count; i++) {
+		const struct hf_ledger_slot *slot = &qp->pending.slots[i];
+
+		if (slot->state == HF_SLOT_FREE || slot->record != number) {
+			continue;
+		}
+		if (slot->state != HF_SLOT_DONE) {
+			return false;
+		}
+		if (*result == 0) {
+			*result = slot->status;
+		}
+	}
+	return true;
 }
 
 static void describe_record(struct hf_qpair *qp, uint32_t number,
@@ -78,6 +102,12 @@ static void describe_record(struct hf_qpair *qp, uint32_t number,
 		.bounced = bounced,
 		.private_ = {qp->qid, HF_INFLIGHT_RECORD | number},
 	};
+	int result = record->result;
+	if (record->issued_blocks == record->blocks &&
+	    parts_have_ended(qp, number, &result)) {
+		inflight->completed = true;
+		inflight->result = result;
+	}
 	if (!bounced) {
 		/* One byte: where it begins; the device was given the rest
 		 * page by page. */

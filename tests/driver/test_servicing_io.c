@@ -13,6 +13,7 @@
 
 #include <nvme/types.h>
 
+#include "base/clock.h"
 #include "driver/bring_up.h"
 #include "heir_load.h"
 
@@ -54,6 +55,8 @@ static void results_of_the_time_between_reach_the_caller(struct rig *rig,
 	heirs_open(rig);
 	struct load *load = load_of(rig, 0);
 	uint8_t *data = hf_dma_alloc(rig->drv, 4 * 512, &rig->err);
+	struct hf_inflight old;
+	uint64_t cursor = 0;
 	data[2 * 512] = 1; /* not what is there */
 	uint32_t rule = rig_rule(rig, "io-compare:hold");
 	for (uint32_t i = 0; i < 4; i++) {
@@ -66,6 +69,15 @@ static void results_of_the_time_between_reach_the_caller(struct rig *rig,
 	assert_int_equal(heirs_restore(rig), 0);
 	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
 			 0);
+	while (hf_inflight_next(rig->drv, &cursor, &old) == 1) {
+		bool other = old.cookie == COOKIE + 2;
+
+		assert_true(old.completed);
+		assert_int_equal(old.result & 0x7ff,
+				 other ? NVME_SCT_MEDIA << 8 |
+						 NVME_SC_COMPARE_FAILED
+				       : 0);
+	}
 	assert_int_equal(load_attach(rig, load, NULL), 4);
 	load_reopen(rig, load, 0);
 	for (uint32_t i = 0; i < 4; i++) {
@@ -363,6 +375,66 @@ static void a_reset_reaches_queues_that_nobody_has_used_yet(struct rig *rig,
 	assert_int_equal(rig_stats(rig).errors, 0);
 }
 
+struct tally {
+	uint32_t all;
+	uint32_t ended;
+	int result; /* of the last that has */
+};
+
+static struct tally tally_of(struct rig *rig)
+{
+	struct tally tally = {0};
+	struct hf_inflight old;
+	uint64_t cursor = 0;
+
+	while (hf_inflight_next(rig->drv, &cursor, &old) == 1) {
+		tally.all++;
+		if (old.completed) {
+			tally.ended++;
+			tally.result = old.result;
+		} else {
+			assert_int_equal(old.result, 0);
+		}
+	}
+	return tally;
+}
+
+/* A large I/O has ended once its last part has, with what the first part that
+ * failed ended with. */
+static void a_large_i_o_has_ended_with_its_last_part(struct rig *rig,
+						     bool planned)
+{
+	rig->emu_options.mdts = 1;
+	rig->options.retries = 0;
+	heirs_open(rig);
+	struct load *load = load_of(rig, 0);
+	uint8_t *data = hf_dma_alloc(rig->drv, 64 * 512, &rig->err);
+	uint32_t bad = rig_rule(rig, "io-write,lba=16:status=media/80h");
+	uint32_t last = rig_rule(rig, "io-write,lba=48:hold");
+	load_put(rig, load, 0, HF_OP_WRITE, 0, 64, data); /* in four parts */
+	heirs_until_hit(rig, last, 1);
+	hf_queue_close(load->queue);
+	heirs_replace(rig, planned);
+	struct tally tally = tally_of(rig);
+	assert_int_equal(tally.all, 1);
+	assert_int_equal(tally.ended, 0);
+	(void)hf_emu_fault_remove(rig->emu, last);
+	(void)hf_emu_fault_remove(rig->emu, bad);
+	uint64_t deadline = hf_deadline_ms(20000);
+	while (tally_of(rig).ended == 0) {
+		assert_false(hf_deadline_passed(deadline));
+		rig_turn(rig, 1);
+		(void)hf_qpair_reap(rig->drv->io[0], 8);
+	}
+	assert_int_equal(tally_of(rig).result & 0x7ff, 0x280);
+	assert_int_equal(load_attach(rig, load, NULL), 1);
+	load_reopen(rig, load, 0);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]) & 0x7ff,
+			 0x280);
+	load_drop(load);
+}
+
+BOTH(a_large_i_o_has_ended_with_its_last_part)
 BOTH(a_reset_reaches_queues_that_nobody_has_used_yet)
 BOTH(i_o_under_way_ends_once_with_the_successor)
 BOTH(results_of_the_time_between_reach_the_caller)
@@ -460,6 +532,7 @@ static void killed_after_any_step_nothing_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(a_large_i_o_has_ended_with_its_last_part),
 		LIST(a_reset_reaches_queues_that_nobody_has_used_yet),
 		LIST(i_o_under_way_ends_once_with_the_successor),
 		LIST(results_of_the_time_between_reach_the_caller),
