@@ -28,6 +28,8 @@ enum {
 	HF_AER_MAX = 4,    /* Asynchronous Event Requests kept outstanding */
 	HF_SWEEP_MS = 500, /* how often it moves */
 	HF_RESET_NOTES = 8,
+	/* Twice the largest block, 64 KiB, for one that is copied. */
+	HF_POOL_PAGES_MIN = 32,
 };
 
 /* A reset of the controller, for inspect. */

@@ -21,8 +21,6 @@
 #include "driver/retry.h"
 #include "driver/shut_down.h"
 
-/* Twice the largest block, 64 KiB, for one that is copied. */
-#define POOL_PAGES_MIN    32u
 #define CPU_COUNT_MAX     65535u
 #define LEDGER_RECORDS    64u
 #define QUEUE_ENTRIES_MAX 65536u
@@ -85,10 +83,10 @@ static int check_options(const struct hf_driver_options *options,
 		return bad_option(err, "retries", options->retries, 0,
 				  RETRIES_MAX);
 	}
-	if (options->pool_pages < POOL_PAGES_MIN ||
+	if (options->pool_pages < HF_POOL_PAGES_MIN ||
 	    options->pool_pages > HF_LEDGER_PAGES_MAX) {
 		return bad_option(err, "pool_pages", options->pool_pages,
-				  POOL_PAGES_MIN, HF_LEDGER_PAGES_MAX);
+				  HF_POOL_PAGES_MIN, HF_LEDGER_PAGES_MAX);
 	}
 	if (options->device_class > HF_DEVICE_CLASS_FORBIDDEN) {
 		return bad_option(err, "device_class", options->device_class,

@@ -251,6 +251,33 @@ static int restore_namespaces(struct hf_driver *drv, struct hf_error *err)
 	return 0;
 }
 
+/* What one command may move was bound by the pages of each queue: no more is
+ * put into one of them than it can take, and the next one is like them. */
+static int keep_pool(struct hf_driver *drv, struct hf_error *err)
+{
+	uint32_t pages = UINT32_MAX;
+
+	for (uint32_t i = 1; i < drv->ledger.header->queues_max; i++) {
+		const struct hf_ledger_view view =
+			hf_ledger_queue_view(&drv->ledger, i);
+
+		if (view.queue->state == HF_QUEUE_LIVE) {
+			pages = HF_MIN(pages, view.queue->page_count);
+		}
+	}
+	if (pages < HF_POOL_PAGES_MIN) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: a queue has %u pages for data, which "
+				    "no driver could have left; clear the "
+				    "device for a fresh start",
+				    drv->dev->id, pages);
+	}
+	if (pages != UINT32_MAX) {
+		drv->options.pool_pages = pages;
+	}
+	return 0;
+}
+
 static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
 		       const uint8_t *bytes, size_t len_bytes,
 		       struct hf_error *err)
@@ -261,6 +288,9 @@ static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
 	int rc = check_registers(drv, live, err);
 	if (rc == 0) {
 		rc = check_message(drv, bytes, len_bytes, err);
+	}
+	if (rc == 0) {
+		rc = keep_pool(drv, err);
 	}
 	if (rc != 0) {
 		return rc;

@@ -434,6 +434,31 @@ static void a_large_i_o_has_ended_with_its_last_part(struct rig *rig,
 	load_drop(load);
 }
 
+/* A successor that would have more pages for its data finds queues that have
+ * not: what goes through them is cut to their measure. */
+static void a_queue_with_few_pages_is_not_asked_for_more(struct rig *rig,
+							 bool planned)
+{
+	uint8_t *private_ = malloc(2 << 20);
+
+	rig->options.pool_pages = 32;
+	rig->options.bounce = true;
+	rig->emu_options.mdts = 0;
+	heirs_open(rig);
+	assert_int_equal(heirs_let_go(rig, planned), 0);
+	rig->options.pool_pages = 512;
+	assert_int_equal(heirs_restore(rig), 0);
+	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
+			 0);
+	assert_int_equal(rig->drv->limits.max_transfer_bytes, 16 * 4096);
+	struct load *load = load_of(rig, 0);
+	load_put(rig, load, 0, HF_OP_READ, 0, 2048, private_);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
+	load_drop(load);
+	free(private_);
+}
+
+BOTH(a_queue_with_few_pages_is_not_asked_for_more)
 BOTH(a_large_i_o_has_ended_with_its_last_part)
 BOTH(a_reset_reaches_queues_that_nobody_has_used_yet)
 BOTH(i_o_under_way_ends_once_with_the_successor)
@@ -532,6 +557,7 @@ static void killed_after_any_step_nothing_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(a_queue_with_few_pages_is_not_asked_for_more),
 		LIST(a_large_i_o_has_ended_with_its_last_part),
 		LIST(a_reset_reaches_queues_that_nobody_has_used_yet),
 		LIST(i_o_under_way_ends_once_with_the_successor),
