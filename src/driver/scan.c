@@ -178,6 +178,10 @@ static void ledger_put(struct hf_driver *drv, const struct hf_namespace *ns,
 	if (entry == NULL) {
 		return; /* a successor will have to open it again */
 	}
+	/* A process that dies while it stores leaves no entry, and never one of
+	 * two halves: its successor opens the namespace by identifying it. */
+	__atomic_store_n(&entry->nsid, 0, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	memcpy(entry->identify, drv->scan.identify, sizeof(entry->identify));
 	memcpy(entry->nguid, ns->identity.nguid, sizeof(entry->nguid));
 	memcpy(entry->eui64, ns->identity.eui64, sizeof(entry->eui64));

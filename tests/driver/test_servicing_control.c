@@ -7,12 +7,18 @@
  *         controller.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <nvme/types.h>
 
 #include "heir_load.h"
+
+#define INSTRUCTIONS_MAX 5000000u
 
 static void a_queue_in_the_making(struct rig *rig, bool planned,
 				  const char *rule_text)
@@ -147,6 +153,105 @@ BOTH(an_event_whose_log_was_being_read_is_not_lost)
 BOTH(another_namespace_in_its_place_is_not_taken_for_it)
 BOTH(no_event_request_is_posted_twice)
 
+/* What is under way while somebody looks goes on. */
+static void inspect_cancels_nothing(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t block[512];
+
+	rig_open(rig);
+	struct load *load = load_of(rig, 1);
+	uint32_t rule = rig_rule(rig, "admin-create-iocq:hold");
+	load_put(rig, load, 0, HF_OP_READ, 0, 1, block);
+	heirs_until_hit(rig, rule, 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		char *tree = hf_driver_inspect(rig->drv);
+
+		assert_non_null(strstr(tree, "completion queue\""));
+		free(tree);
+		(void)hf_driver_process(rig->drv);
+	}
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
+	assert_int_equal(rig->drv->io[1]->cpu, 1);
+	assert_int_equal(rig_stats(rig).admin_commands[nvme_admin_create_cq],
+			 2);
+	load_drop(load);
+}
+
+/* What the ledger says of a namespace, if anything: as before, or as the first
+ * other thing that was seen of it. */
+struct seen {
+	const volatile struct hf_ledger_namespace *entry;
+	uint8_t before[4096];
+	uint8_t after[4096];
+	bool changed;
+};
+
+static bool is_whole(struct seen *seen)
+{
+	const void *now = (const void *)(uintptr_t)seen->entry->identify;
+
+	if (seen->entry->nsid == 0 || memcmp(now, seen->before, 4096) == 0) {
+		return true;
+	}
+	if (!seen->changed) {
+		memcpy(seen->after, now, 4096);
+		seen->changed = true;
+	}
+	return memcmp(now, seen->after, 4096) == 0;
+}
+
+static void step_to_the_end(struct seen *seen, pid_t pid)
+{
+	int status = 0;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (uint32_t i = 0; i < INSTRUCTIONS_MAX; i++) {
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status)) {
+			assert_int_equal(WEXITSTATUS(status), 0);
+			return;
+		}
+		if (!is_whole(seen)) {
+			kill(pid, SIGKILL);
+			fail_msg("torn after instruction %u", i);
+		}
+	}
+	kill(pid, SIGKILL);
+	fail_msg("it does not end");
+}
+
+static void a_namespace_is_never_in_the_ledger_by_half(void **state)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)state;
+	skip(); /* each instruction is several */
+#else
+	struct rig *rig = *state;
+	struct seen *seen = calloc(1, sizeof(*seen));
+
+	rig->emu_options.serve = HF_EMU_MANUAL;
+	rig_open(rig);
+	seen->entry = &rig->drv->ledger.header->namespaces[0];
+	assert_int_equal(seen->entry->nsid, 1);
+	memcpy(seen->before, rig->drv->ledger.header->namespaces[0].identify,
+	       4096);
+	rig_rule(rig, "admin-identify,nth=1:patch=0/0010000000000000");
+	rig_rule(rig, "admin-identify,nth=1:patch=3000/5555");
+	pid_t pid = fork();
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(hf_namespace_rescan(rig->ns, NULL) == 0 ? 0 : 1);
+	}
+	step_to_the_end(seen, pid);
+	assert_true(seen->changed);
+	free(seen);
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -156,6 +261,8 @@ int main(void)
 		LIST(an_event_whose_log_was_being_read_is_not_lost),
 		LIST(another_namespace_in_its_place_is_not_taken_for_it),
 		LIST(no_event_request_is_posted_twice),
+		rig_test(inspect_cancels_nothing),
+		rig_test(a_namespace_is_never_in_the_ledger_by_half),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
