@@ -167,6 +167,19 @@ int hf_dma_unregister(struct hf_driver *drv, void *memory, struct hf_error *err)
 	return hf_dma_unregister_range(&drv->dev->dma, memory, err);
 }
 
+/* Settings that queues depend on; that make a controller give up a host which
+ * does not send Keep Alive, as across a restart; or that lend it memory for
+ * longer than the command takes. */
+static bool is_forbidden_feature(uint32_t feature)
+{
+	return feature == NVME_FEAT_FID_NUM_QUEUES ||
+	       feature == NVME_FEAT_FID_KATO ||
+	       feature == NVME_FEAT_FID_HOST_MEM_BUF;
+}
+
+/* NVMe Base 2.1, which libnvme's types are older than. */
+#define ADMIN_CONTROLLER_DATA_QUEUE 0x45u
+
 /* Commands that would pull the rug from under the driver. */
 static bool is_forbidden(const struct hf_command *command)
 {
@@ -178,8 +191,15 @@ static bool is_forbidden(const struct hf_command *command)
 	case nvme_admin_async_event:
 	case nvme_admin_dbbuf:
 		return true;
+	case nvme_admin_abort_cmd:
+		/* Of the admin queue: its event requests, and what control
+		 * work waits for. */
+		return (command->cdw10 & 0xffff) == 0;
+	case ADMIN_CONTROLLER_DATA_QUEUE:
+		/* The controller writes to its buffer after it has ended. */
+		return true;
 	case nvme_admin_set_features:
-		return (command->cdw10 & 0xff) == NVME_FEAT_FID_NUM_QUEUES;
+		return is_forbidden_feature(command->cdw10 & 0xff);
 	default:
 		return false;
 	}

@@ -472,9 +472,19 @@ static void passthrough_tells_what_went_wrong(void **state)
 	struct rig *rig = *state;
 	uint8_t page[4096];
 	static const uint8_t forbidden[] = {
-		nvme_admin_create_sq,   nvme_admin_delete_sq,
-		nvme_admin_create_cq,   nvme_admin_delete_cq,
-		nvme_admin_async_event, nvme_admin_dbbuf,
+		nvme_admin_create_sq,
+		nvme_admin_delete_sq,
+		nvme_admin_create_cq,
+		nvme_admin_delete_cq,
+		nvme_admin_async_event,
+		nvme_admin_dbbuf,
+		0x45 /* Controller Data Queue */,
+		nvme_admin_abort_cmd, /* of the admin queue's first */
+	};
+	static const uint8_t features[] = {
+		NVME_FEAT_FID_NUM_QUEUES,
+		NVME_FEAT_FID_KATO,
+		NVME_FEAT_FID_HOST_MEM_BUF,
 	};
 
 	open_manual(rig);
@@ -485,10 +495,13 @@ static void passthrough_tells_what_went_wrong(void **state)
 			hf_admin_command(rig->drv, &command, &rig->err),
 			-EPERM);
 	}
-	struct hf_command queues = {.opcode = nvme_admin_set_features,
-				    .cdw10 = NVME_FEAT_FID_NUM_QUEUES};
-	assert_int_equal(hf_admin_command(rig->drv, &queues, &rig->err),
-			 -EPERM);
+	for (size_t i = 0; i < HF_ARRAY_LEN(features); i++) {
+		struct hf_command set = {.opcode = nvme_admin_set_features,
+					 .cdw10 = features[i]};
+
+		assert_int_equal(hf_admin_command(rig->drv, &set, &rig->err),
+				 -EPERM);
+	}
 
 	struct hf_command unknown = {.opcode = 0x7f};
 	assert_int_equal(hf_admin_command(rig->drv, &unknown, &rig->err) &

@@ -377,7 +377,9 @@ const struct verb verb_admin_passthru = {
 	.description = PASSTHRU_DESCRIPTION
 	" Commands that would pull the rug from under the driver are refused: "
 	"creating and deleting queues, Asynchronous Event Request, Doorbell "
-	"Buffer Config, and setting Number of Queues.",
+	"Buffer Config, Controller Data Queue, Abort of the admin queue's "
+	"commands, and setting Number of Queues, Keep Alive Timer or Host "
+	"Memory Buffer.",
 	.example = "holdfast admin-passthru 0000:01:00.0 --opcode 6 "
 		   "--cdw10 1 --data-len 4096 --read",
 	.run = admin_run,
