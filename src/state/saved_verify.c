@@ -61,6 +61,11 @@ static int verify_identity(const Holdfast__Saved__Driver *saved,
 		    sizeof(header->device_id)) != 0) {
 		return refuse(err, "it is of another device");
 	}
+	if (saved->capabilities != header->capabilities ||
+	    saved->version_register != header->version_register) {
+		return refuse(err, "it is of another controller: CAP or VS "
+				   "differ");
+	}
 	if (saved->shadow_doorbells != header->shadow_iova) {
 		return refuse(err, "its shadow doorbells are not where the "
 				   "ledger has them");
@@ -105,6 +110,10 @@ static int verify_commands(const Holdfast__Saved__PendingCommands *commands,
 			   sizeof(view->slots[i].sqe)) != 0) {
 			return differs(err, qid, "command number", at, i);
 		}
+		if (command->cookie != view->slots[i].cookie) {
+			return differs(err, qid, "cookie of a command",
+				       command->cookie, view->slots[i].cookie);
+		}
 	}
 	return 0;
 }
@@ -122,6 +131,10 @@ static int verify_positions(const Holdfast__Saved__QueueHandler *handler,
 	if (sq->tail != (uint32_t)queue->sq_recorded) {
 		return differs(err, queue->qid, "submission tail", sq->tail,
 			       (uint32_t)queue->sq_recorded);
+	}
+	if (sq->head != queue->sq_head) {
+		return differs(err, queue->qid, "submission head", sq->head,
+			       queue->sq_head);
 	}
 	if (sq->len != queue->entries || cq->len != queue->entries) {
 		return differs(err, queue->qid, "size", sq->len,
@@ -146,6 +159,11 @@ static int verify_pair(const Holdfast__Saved__QueuePair *pair,
 	if (pair->qid != queue->qid) {
 		return differs(err, queue->qid, "identifier", pair->qid,
 			       queue->qid);
+	}
+	if (pair->sq_entries != queue->entries ||
+	    pair->cq_entries != queue->entries) {
+		return differs(err, queue->qid, "size", pair->sq_entries,
+			       queue->entries);
 	}
 	if (pair->mem_len != queue->len_bytes) {
 		return differs(err, queue->qid, "memory", pair->mem_len,

@@ -140,6 +140,49 @@ static void another_position_is_refused(void **state)
 	assert_refused(f, -EINVAL, "queue 1's submission tail");
 }
 
+static void whatever_else_differs_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_ledger_view view = hf_ledger_queue_view(&f->ledger, 1);
+
+	f->ledger.header->capabilities++;
+	assert_refused(f, -EINVAL, "CAP or VS");
+	f->ledger.header->capabilities--;
+	f->ledger.header->version_register++;
+	assert_refused(f, -EINVAL, "CAP or VS");
+	f->ledger.header->version_register--;
+	view.queue->sq_head++;
+	assert_refused(f, -EINVAL, "queue 1's submission head");
+	view.queue->sq_head--;
+	view.slots[1].cookie++;
+	assert_refused(f, -EINVAL, "queue 1's cookie of a command");
+	view.slots[1].cookie--;
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, NULL),
+			 0);
+}
+
+/* A successor of another version reads it where it was written. */
+static void the_ledger_is_laid_out_as_ever(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(struct hf_ledger_header) -
+				 HF_LEDGER_NAMESPACES_MAX *
+					 sizeof(struct hf_ledger_namespace),
+			 8200);
+	assert_int_equal(sizeof(struct hf_ledger_namespace), 4352);
+	assert_int_equal(offsetof(struct hf_ledger_header, queues_offset), 48);
+	assert_int_equal(offsetof(struct hf_ledger_header, ready), 56);
+	assert_int_equal(offsetof(struct hf_ledger_header, identify), 232);
+	assert_int_equal(offsetof(struct hf_ledger_queue, sq_recorded), 32);
+	assert_int_equal(offsetof(struct hf_ledger_queue, cq_head), 48);
+	assert_int_equal(offsetof(struct hf_ledger_slot, cookie), 64);
+	assert_int_equal(offsetof(struct hf_ledger_slot, status), 88);
+	assert_int_equal(offsetof(struct hf_ledger_slot, state), 100);
+	assert_int_equal(offsetof(struct hf_ledger_slot, position), 104);
+	assert_int_equal(offsetof(struct hf_ledger_record, issued_blocks), 24);
+	assert_int_equal(offsetof(struct hf_ledger_record, in_use), 48);
+}
+
 static void a_missing_command_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -250,6 +293,8 @@ int main(int argc, char **argv)
 		TEST(another_device_is_refused),
 		TEST(another_geometry_is_refused),
 		TEST(another_position_is_refused),
+		TEST(whatever_else_differs_is_refused),
+		TEST(the_ledger_is_laid_out_as_ever),
 		TEST(a_missing_command_is_refused),
 		TEST(a_missing_queue_is_refused),
 		TEST(a_state_from_the_future_is_refused),
