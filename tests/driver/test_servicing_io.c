@@ -7,6 +7,7 @@
  *         commands; I/O is held in it where it has to be under way. Each test
  *         runs with a saved and with a killed predecessor.
  */
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -458,6 +459,44 @@ static void a_queue_with_few_pages_is_not_asked_for_more(struct rig *rig,
 	free(private_);
 }
 
+static void ignore_end(void *ctx, const struct hf_completion *how)
+{
+	(void)ctx;
+	(void)how;
+}
+
+/* In the ring, and the doorbell not rung yet: saving rings it, and who was
+ * killed leaves it to the successor. */
+static void an_entry_that_was_not_rung_is_not_forgotten(struct rig *rig,
+							bool planned)
+{
+	const struct hf_request flush = {
+		.sqe = {.opcode = nvme_cmd_flush, .nsid = htole32(1)},
+		.kind = HF_SLOT_IO,
+		.op = HF_OP_FLUSH,
+		.record = HF_LEDGER_NONE,
+		.cookie = COOKIE,
+		.done = ignore_end,
+	};
+
+	heirs_open(rig);
+	struct load *load = load_of(rig, 0);
+	struct hf_qpair *qp = rig->drv->io[0];
+	hf_qpair_lock(qp);
+	assert_true(hf_qpair_put(qp, &flush) >= 0);
+	assert_true(hf_sq_dirty(&qp->sq));
+	hf_qpair_unlock(qp);
+	hf_queue_close(load->queue);
+	heirs_replace(rig, planned);
+	assert_int_equal(load_attach(rig, load, NULL), 1);
+	load_reopen(rig, load, 0);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
+	assert_int_equal(rig_stats(rig).io_commands[nvme_cmd_flush], 1);
+	assert_int_equal(rig_stats(rig).errors, 0);
+	load_drop(load);
+}
+
+BOTH(an_entry_that_was_not_rung_is_not_forgotten)
 BOTH(a_queue_with_few_pages_is_not_asked_for_more)
 BOTH(a_large_i_o_has_ended_with_its_last_part)
 BOTH(a_reset_reaches_queues_that_nobody_has_used_yet)
@@ -557,6 +596,7 @@ static void killed_after_any_step_nothing_is_lost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(an_entry_that_was_not_rung_is_not_forgotten),
 		LIST(a_queue_with_few_pages_is_not_asked_for_more),
 		LIST(a_large_i_o_has_ended_with_its_last_part),
 		LIST(a_reset_reaches_queues_that_nobody_has_used_yet),
