@@ -237,6 +237,9 @@ static void look_for_removal(struct hf_driver *drv)
 static void progress_made(struct hf_driver *drv)
 {
 	pthread_mutex_lock(&drv->progress_lock);
+	if (drv->leader_sleeps) {
+		(void)!eventfd_write(drv->progress_fd, 1);
+	}
 	pthread_cond_broadcast(&drv->progress);
 	pthread_mutex_unlock(&drv->progress_lock);
 }
@@ -311,6 +314,27 @@ static void follow(struct hf_driver *drv, bool (*reached)(const void *arg),
 	pthread_cond_timedwait(&drv->progress, &drv->progress_lock, &ts);
 }
 
+/*
+ * Sleeps until there is control work, and does it. Any thread may call
+ * hf_driver_process(): one that comes first has taken the hints and perhaps
+ * done what is waited for, and then nothing else would end this sleep.
+ */
+static void lead(struct hf_driver *drv, uint64_t deadline_ns)
+{
+	struct pollfd fds[2] = {
+		{.fd = drv->epoll_fd, .events = POLLIN},
+		{.fd = drv->progress_fd, .events = POLLIN},
+	};
+	eventfd_t count;
+
+	(void)!poll(fds, 2, hf_deadline_poll_ms(deadline_ns));
+	pthread_mutex_lock(&drv->progress_lock);
+	drv->leader_sleeps = false;
+	pthread_mutex_unlock(&drv->progress_lock);
+	(void)!eventfd_read(drv->progress_fd, &count);
+	(void)hf_driver_process(drv);
+}
+
 int hf_control_wait(struct hf_driver *drv, bool (*reached)(const void *arg),
 		    const void *arg, uint64_t deadline_ns)
 {
@@ -321,17 +345,21 @@ int hf_control_wait(struct hf_driver *drv, bool (*reached)(const void *arg),
 		pthread_mutex_lock(&drv->progress_lock);
 		bool leads = !drv->leader;
 		drv->leader = true;
-		if (!leads) {
+		if (leads) {
+			/* For the same reason as in follow(). */
+			drv->leader_sleeps = !reached(arg);
+		} else {
 			follow(drv, reached, arg, deadline_ns);
 		}
+		bool sleeps = leads && drv->leader_sleeps;
 		pthread_mutex_unlock(&drv->progress_lock);
 		if (!leads) {
 			continue;
 		}
 
-		struct pollfd pfd = {.fd = drv->epoll_fd, .events = POLLIN};
-		(void)!poll(&pfd, 1, hf_deadline_poll_ms(deadline_ns));
-		(void)hf_driver_process(drv);
+		if (sleeps) {
+			lead(drv, deadline_ns);
+		}
 		pthread_mutex_lock(&drv->progress_lock);
 		drv->leader = false;
 		pthread_cond_broadcast(&drv->progress);

@@ -157,7 +157,9 @@ struct hf_driver {
 	/* Who waits for control work to go on; see hf_control_wait(). */
 	pthread_mutex_t progress_lock;
 	pthread_cond_t progress;
+	int progress_fd; /* eventfd: somebody else has done control work */
 	bool leader;
+	bool leader_sleeps; /* and is to be told of it by progress_fd */
 
 	struct hf_runtime *runtime; /* tier 6; NULL without threads */
 };

@@ -151,7 +151,9 @@ static int make_descriptors(struct hf_driver *drv, struct hf_error *err)
 	drv->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	drv->timer_fd =
 		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	drv->progress_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (drv->epoll_fd < 0 || drv->kick_fd < 0 || drv->timer_fd < 0 ||
+	    drv->progress_fd < 0 ||
 	    add_to_epoll(drv, drv->kick_fd, EPOLLIN) != 0 ||
 	    add_to_epoll(drv, drv->timer_fd, EPOLLIN) != 0 ||
 	    watch_removal(drv) != 0) {
@@ -201,7 +203,8 @@ static void destroy(struct hf_driver *drv)
 	if (drv->events.fd > 0) {
 		hf_event_ring_fini(&drv->events);
 	}
-	const int fds[] = {drv->epoll_fd, drv->kick_fd, drv->timer_fd};
+	const int fds[] = {drv->epoll_fd, drv->kick_fd, drv->timer_fd,
+			   drv->progress_fd};
 	for (size_t i = 0; i < HF_ARRAY_LEN(fds); i++) {
 		if (fds[i] >= 0) {
 			close(fds[i]);
@@ -253,6 +256,7 @@ int hf_lifecycle_build(struct hf_driver **out, const struct hf_ctrl *ctrl,
 	drv->is_quiet = drv->device_class == HF_DEVICE_CLASS_QUIET;
 	drv->epoll_fd = -1;
 	drv->kick_fd = -1;
+	drv->progress_fd = -1;
 	drv->timer_fd = -1;
 	hf_retry_init(drv);
 	hf_list_init(&drv->jobs);

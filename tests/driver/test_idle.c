@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Goal: a driver with nothing under way wakes for nothing, and no command is
- * ever under way that the deadline sweep does not know of.
+ * ever under way that the deadline sweep does not know of; nor does a thread
+ * sleep on when another has done what it waits for.
  * Method: the timer itself is looked at, and the clock that stands still while
  * nobody sweeps; a thread that submits all the time against a sweep that tries
  * to fall asleep all the time.
@@ -11,6 +12,7 @@
 #include <sched.h>
 #include <sys/timerfd.h>
 
+#include "base/clock.h"
 #include "driver/deadline.h"
 #include "rig.h"
 
@@ -252,6 +254,77 @@ static void a_command_behind_the_sweeps_back_keeps_it_awake(void **state)
 	hf_queue_close(idle.queue);
 }
 
+/* Another thread, which does what is waited for, and all the control work. */
+struct thief {
+	struct rig *rig;
+	pthread_t thread;
+	uint32_t looks;    /* at whether it is done */
+	uint32_t steal_at; /* this one */
+	bool done;         /* atomic */
+	bool joined;
+};
+
+static void *steal(void *arg)
+{
+	struct thief *thief = arg;
+
+	__atomic_store_n(&thief->done, true, __ATOMIC_RELEASE);
+	(void)hf_driver_process(thief->rig->drv);
+	/* Of what it wakes for later, too: then nothing is left to come. */
+	rig_until(thief->rig, sleeps, thief->rig);
+	return NULL;
+}
+
+static bool is_done(const void *arg)
+{
+	struct thief *thief = (struct thief *)arg;
+
+	thief->looks++;
+	if (thief->looks == thief->steal_at) {
+		assert_int_equal(
+			pthread_create(&thief->thread, NULL, steal, thief), 0);
+		if (thief->looks == 1) {
+			/* No lock is held yet: it is over before the next. */
+			pthread_join(thief->thread, NULL);
+			thief->joined = true;
+		}
+		return false;
+	}
+	return __atomic_load_n(&thief->done, __ATOMIC_ACQUIRE);
+}
+
+static void wait_for_thief(struct rig *rig, uint32_t steal_at)
+{
+	struct thief thief = {.rig = rig, .steal_at = steal_at};
+	uint64_t deadline = hf_deadline_ms(20000);
+	struct idle idle;
+
+	idle_open(&idle, rig);
+	read_once(&idle);
+	rig_until(rig, sleeps, rig);
+
+	assert_int_equal(hf_control_wait(rig->drv, is_done, &thief, deadline),
+			 0);
+
+	/* No timer and no interrupt would have ended it. */
+	assert_false(hf_deadline_passed(deadline));
+	if (!thief.joined) {
+		pthread_join(thief.thread, NULL);
+	}
+	hf_queue_close(idle.queue);
+}
+
+static void a_wait_ends_when_another_thread_did_the_work(void **state)
+{
+	wait_for_thief(*state, 1);
+}
+
+/* The last look is taken under the lock that the other one has to take. */
+static void a_wait_that_sleeps_already_is_woken(void **state)
+{
+	wait_for_thief(*state, 2);
+}
+
 struct submitter {
 	struct idle idle;
 	struct hf_qpair *qp;
@@ -318,6 +391,8 @@ int main(void)
 		rig_test(nobody_dozes_over_a_command),
 		rig_test(a_deadline_is_kept_by_a_driver_that_slept),
 		rig_test(a_command_behind_the_sweeps_back_keeps_it_awake),
+		rig_test(a_wait_ends_when_another_thread_did_the_work),
+		rig_test(a_wait_that_sleeps_already_is_woken),
 		rig_test(no_command_slips_past_a_sweep_that_falls_asleep),
 	};
 
