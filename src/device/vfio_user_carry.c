@@ -69,7 +69,9 @@ static void describe_facts(const struct hf_vfu_facts *facts, struct fact *list)
 int hf_vfu_carry_out(struct hf_vfio_user *vu, struct hf_fdset *set,
 		     struct hf_error *err)
 {
-	uint32_t wired = vu->conn.journal->irq_wired;
+	uint32_t said =
+		__atomic_load_n(&vu->conn.journal->irq_wired, __ATOMIC_RELAXED);
+	uint32_t wired = HF_MIN(said, vu->facts.vectors);
 	struct fact facts[FACT_COUNT];
 
 	int rc = hf_fdset_add(set, vu->conn.fd, err, SOCKET_NAME);
@@ -206,7 +208,9 @@ static int carry_conn(struct hf_vfio_user *vu, const struct hf_fdset *set,
 static int carry_irqs(struct hf_vfio_user *vu, const struct hf_fdset *set,
 		      struct hf_error *err)
 {
-	uint32_t wired = HF_MIN(vu->conn.journal->irq_wired, vu->facts.vectors);
+	uint32_t said =
+		__atomic_load_n(&vu->conn.journal->irq_wired, __ATOMIC_RELAXED);
+	uint32_t wired = HF_MIN(said, vu->facts.vectors);
 	uint32_t carried = 0;
 
 	while (carried < wired) {

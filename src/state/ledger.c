@@ -86,6 +86,7 @@ int hf_ledger_create(struct hf_ledger *ledger,
 	header->magic = HF_LEDGER_MAGIC;
 	ledger->fd = hf_take_fd(&fd);
 	ledger->header = header;
+	ledger->len_bytes = total;
 	return 0;
 }
 
@@ -168,6 +169,7 @@ int hf_ledger_adopt_at(struct hf_ledger *ledger, int fd, void *ahead,
 	}
 	ledger->fd = fd;
 	ledger->header = header;
+	ledger->len_bytes = size;
 	return 0;
 }
 
@@ -204,7 +206,8 @@ void hf_ledger_unlock(const struct hf_ledger *ledger)
 void hf_ledger_close(struct hf_ledger *ledger)
 {
 	if (ledger->header != NULL) {
-		munmap(ledger->header, ledger->header->total_bytes);
+		/* Not by what the header says now: others can write to it. */
+		munmap(ledger->header, ledger->len_bytes);
 		close(ledger->fd);
 		ledger->header = NULL;
 	}

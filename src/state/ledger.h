@@ -189,6 +189,7 @@ struct hf_ledger_geometry {
 struct hf_ledger {
 	int fd;
 	struct hf_ledger_header *header; /* shared mapping of all of it */
+	uint64_t len_bytes;              /* of the mapping */
 };
 
 /* The parts of one queue. */

@@ -7,6 +7,7 @@
  * With --write FILE, the golden file of this version is made.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -281,6 +282,25 @@ static void a_ledger_of_more_slots_than_it_has_is_refused(void **state)
 	assert_null(bytes);
 }
 
+/* Whoever was handed its descriptor can write to it, whenever that is. */
+static void a_ledger_is_unmapped_by_what_was_mapped(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_ledger heir;
+	int fd = fcntl(f->ledger.fd, F_DUPFD_CLOEXEC, 0);
+	unsigned char there;
+
+	assert_int_equal(hf_ledger_adopt(&heir, fd, NULL), 0);
+	uint8_t *last = (uint8_t *)heir.header + heir.len_bytes - 4096;
+	assert_int_equal(mincore(last, 4096, &there), 0);
+	heir.header->total_bytes = 4096;
+
+	hf_ledger_close(&heir);
+
+	assert_int_equal(mincore(last, 4096, &there), -1);
+	assert_int_equal(errno, ENOMEM);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -301,6 +321,7 @@ int main(int argc, char **argv)
 		TEST(a_field_that_is_new_is_passed_over),
 		TEST(a_ledger_that_is_cut_short_is_refused),
 		TEST(a_ledger_of_more_slots_than_it_has_is_refused),
+		TEST(a_ledger_is_unmapped_by_what_was_mapped),
 	};
 
 	if (argc == 3 && strcmp(argv[1], "--write") == 0) {
