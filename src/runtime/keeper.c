@@ -50,6 +50,7 @@ struct hf_keeper {
 	dev_t socket_dev;
 	ino_t socket_ino;
 	int listener;
+	bool is_deaf; /* nobody can be let in until the clock has ticked */
 	int timer;
 	int epoll;
 	struct kept sets[HF_KEEPER_SETS_MAX];
@@ -291,6 +292,19 @@ static void take_in(struct hf_keeper *keeper, int fd)
 	};
 }
 
+/* Without descriptors the listener stays readable, and whoever waits for the
+ * keeper would turn without end. */
+static void set_deaf(struct hf_keeper *keeper, bool deaf)
+{
+	struct epoll_event event = {.events = deaf ? 0 : EPOLLIN,
+				    .data.u32 = LISTENER};
+
+	if (epoll_ctl(keeper->epoll, EPOLL_CTL_MOD, keeper->listener, &event) ==
+	    0) {
+		keeper->is_deaf = deaf;
+	}
+}
+
 static void accept_all(struct hf_keeper *keeper)
 {
 	for (int i = 0; i < BACKLOG; i++) {
@@ -298,6 +312,13 @@ static void accept_all(struct hf_keeper *keeper)
 				 SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
+			if (errno != EAGAIN && errno != EINTR &&
+			    errno != ECONNABORTED) {
+				hf_log_warning(&keeper->log,
+					       "nobody can be let in: %s",
+					       strerror(errno));
+				set_deaf(keeper, true);
+			}
 			return;
 		}
 		take_in(keeper, fd);
@@ -309,6 +330,9 @@ static void look_at_clock(struct hf_keeper *keeper)
 	uint64_t times;
 
 	(void)!read(keeper->timer, &times, sizeof(times));
+	if (keeper->is_deaf) {
+		set_deaf(keeper, false);
+	}
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
 		struct client *client = &keeper->clients[i];
 
@@ -351,9 +375,12 @@ static int bind_socket(struct hf_keeper *keeper, struct hf_error *err)
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s",
 		 keeper->path);
+	/* Only a socket that nobody listens on is in the way. */
 	int other = hf_keeper_connect(keeper->path, NULL);
 	if (other >= 0) {
 		close(other);
+	}
+	if (other != -ECONNREFUSED && other != -ENOENT) {
 		return hf_error_set(err, -EADDRINUSE,
 				    "%s: somebody listens there already",
 				    keeper->path);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,6 +16,29 @@
 #include "base/error.h"
 #include "runtime/carry_wire.h"
 #include "runtime/keeper_wire.h"
+
+/* Without it, connect() waits for as long as the other side's backlog is full:
+ * for ever, where its process is stopped. 0 is no limit. */
+static int limit_wait(int fd, uint32_t timeout_ms)
+{
+	const struct timeval limit = {.tv_sec = timeout_ms / 1000};
+
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ==
+			       0
+		       ? 0
+		       : -errno;
+}
+
+static int connect_within(int fd, const struct sockaddr_un *address)
+{
+	int rc = limit_wait(fd, HF_KEEPER_TIMEOUT_MS);
+
+	if (rc == 0 && connect(fd, (const struct sockaddr *)address,
+			       sizeof(*address)) != 0) {
+		rc = errno == EAGAIN ? -ETIMEDOUT : -errno;
+	}
+	return rc == 0 ? limit_wait(fd, 0) : rc;
+}
 
 int hf_keeper_connect(const char *path, struct hf_error *err)
 {
@@ -28,10 +52,8 @@ int hf_keeper_connect(const char *path, struct hf_error *err)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	HF_AUTO_CLOSE int fd =
 		socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 ||
-	    connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-		int rc = -errno;
-
+	int rc = fd < 0 ? -errno : connect_within(fd, &address);
+	if (rc != 0) {
 		return hf_error_set(err, rc, "%s: nobody can be reached: %s",
 				    path, strerror(-rc));
 	}

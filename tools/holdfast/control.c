@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,9 @@
 
 /* A process that is being replaced is asked again. */
 #define TRIES 100
+
+/* Whoever does not read its answer, or take its client in, is given up. */
+#define SEND_S 5
 
 /* An answer may have to wait for a drain and a last verification. */
 #define PATIENCE_MS 180000
@@ -64,11 +68,22 @@ int control_make_dir(const struct args *args, const char *path)
 	return CLI_OK;
 }
 
+void control_limit(int fd)
+{
+	const struct timeval limit = {.tv_sec = SEND_S};
+
+	if (fd >= 0) {
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit,
+				 sizeof(limit));
+	}
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
+	control_limit(fd);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	if (fd >= 0 &&
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -88,7 +103,8 @@ bool control_is_live(const char *path)
 	if (fd >= 0) {
 		close(fd);
 	}
-	return fd >= 0;
+	/* One that takes nobody in is there all the same. */
+	return fd >= 0 || errno == EAGAIN;
 }
 
 int control_owner(const char *path)
@@ -146,14 +162,21 @@ void control_answer(int client, bool good, const char *text)
 {
 	char mark = good ? '+' : '-';
 	size_t len = strlen(text);
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	time_t last = now.tv_sec + SEND_S;
+	control_limit(client);
 	if (send(client, &mark, 1, MSG_NOSIGNAL) != 1) {
 		return;
 	}
 	for (size_t at = 0; at < len; at += PIECE_BYTES) {
 		size_t part = len - at < PIECE_BYTES ? len - at : PIECE_BYTES;
 
-		if (send(client, text + at, part, MSG_NOSIGNAL) < 0) {
+		/* Nor one that reads a piece now and then. */
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec > last ||
+		    send(client, text + at, part, MSG_NOSIGNAL) < 0) {
 			return;
 		}
 	}

@@ -34,8 +34,12 @@ bool control_is_live(const char *path);
 /* The process that listens there, or 0. */
 int control_owner(const char *path);
 
+/* Bounds what connecting and sending on a socket wait. */
+void control_limit(int fd);
+
 /* Answers: the first character of the first message is '+' or '-'. The text
- * may be long. Best effort: who asked may be gone. */
+ * may be long. Best effort: who asked may be gone, and who does not read is
+ * given up within seconds. */
 void control_answer(int client, bool good, const char *text);
 
 /**

@@ -139,6 +139,9 @@ static int connect_to(struct args *args, const struct ctl_options *opt)
 	strcpy(address.sun_path, path);
 
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* First: connecting may have to wait, too. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	if (fd < 0 ||
 	    connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
 		int reason = errno;
@@ -152,8 +155,6 @@ static int connect_to(struct args *args, const struct ctl_options *opt)
 			 path, strerror(reason));
 		return -1;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	return fd;
 }
 

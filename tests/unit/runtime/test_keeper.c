@@ -17,8 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,6 +300,110 @@ static void a_device_is_taken_from_places_that_exist(void **state)
 	assert_non_null(strstr(err.message, "ledger"));
 }
 
+/* A process that is stopped takes nobody in: its backlog fills up. */
+static void a_keeper_that_takes_nobody_in_is_waited_for_and_left(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/test-keeper.XXXXXX";
+	struct hf_keeper *keeper;
+	struct hf_error err = {.message = ""};
+	int waiting[8];
+	uint32_t count = 0;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/k", dir);
+	int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+		bind(listener, (struct sockaddr *)&address, sizeof(address)),
+		0);
+	assert_int_equal(listen(listener, 0), 0);
+	int rc = 0;
+	while (rc == 0 && count < 8) {
+		int fd = socket(AF_UNIX,
+				SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+				0);
+
+		rc = connect(fd, (struct sockaddr *)&address, sizeof(address));
+		waiting[count++] = fd;
+	}
+	assert_int_equal(rc, -1);
+
+	/* It asks whether somebody listens there; the socket stays. */
+	assert_int_equal(hf_keeper_open(&keeper, address.sun_path, NULL, &err),
+			 -EADDRINUSE);
+	assert_int_equal(access(address.sun_path, F_OK), 0);
+
+	for (uint32_t i = 0; i < count; i++) {
+		close(waiting[i]);
+	}
+	close(listener);
+	unlink(address.sun_path);
+	rmdir(dir);
+}
+
+/* Is there nothing to do, with somebody at the door? */
+static bool comes_to_rest(struct hf_keeper *keeper)
+{
+	struct pollfd fd = {.fd = hf_keeper_fd(keeper), .events = POLLIN};
+
+	for (uint32_t i = 0; i < 100; i++) {
+		hf_keeper_process(keeper);
+		if (poll(&fd, 1, 0) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void a_keeper_without_descriptors_does_not_turn(void **state)
+{
+	char dir[] = "/tmp/test-keeper.XXXXXX";
+	struct hf_keeper *keeper;
+	struct rlimit before;
+	char path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/k", dir);
+	assert_int_equal(hf_keeper_open(&keeper, path, NULL, NULL), 0);
+	int client = hf_keeper_connect(path, NULL);
+	assert_true(client >= 0);
+	int next = dup(client);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	struct rlimit none = {.rlim_cur = (rlim_t)next,
+			      .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+
+	bool rests = comes_to_rest(keeper);
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(rests);
+	/* With descriptors again, it lets in who has waited: the question is
+	 * answered after the next tick of its clock. */
+	const struct hf_keeper_request request = {
+		.magic = HF_KEEPER_MAGIC,
+		.version = HF_KEEPER_VERSION,
+		.op = HF_KEEPER_LIST,
+	};
+	struct pollfd fds[2] = {
+		{.fd = client, .events = POLLIN},
+		{.fd = hf_keeper_fd(keeper), .events = POLLIN},
+	};
+	assert_int_equal(send(client, &request, sizeof(request), 0),
+			 sizeof(request));
+	uint64_t deadline = hf_deadline_ms(20000);
+	while (fds[0].revents == 0 && !hf_deadline_passed(deadline)) {
+		(void)poll(fds, 2, 1000);
+		hf_keeper_process(keeper);
+	}
+	assert_int_equal(fds[0].revents, POLLIN);
+	close(client);
+	hf_keeper_close(keeper);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +424,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_is_one_keeper_at_a_socket,
 						setup, teardown),
 		cmocka_unit_test(nobody_there_is_an_error),
+		cmocka_unit_test(
+			a_keeper_that_takes_nobody_in_is_waited_for_and_left),
+		cmocka_unit_test(a_keeper_without_descriptors_does_not_turn),
 		cmocka_unit_test_setup_teardown(
 			a_device_is_taken_from_places_that_exist, setup,
 			teardown),
