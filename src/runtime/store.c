@@ -60,10 +60,12 @@ static int store_text(const struct hf_carry *carry, const char *name)
 	HF_AUTO_CLOSE int one = memfd_create("holdfast-carry", MFD_CLOEXEC);
 	HF_AUTO_CLOSE int other = memfd_create("holdfast-carry", MFD_CLOEXEC);
 
-	if (one < 0 || other < 0 ||
-	    pwrite(one, carry->set.text, len, 0) != (ssize_t)len ||
-	    pwrite(other, carry->set.text, len, 0) != (ssize_t)len) {
+	if (one < 0 || other < 0) {
 		return -errno;
+	}
+	if (pwrite(one, carry->set.text, len, 0) != (ssize_t)len ||
+	    pwrite(other, carry->set.text, len, 0) != (ssize_t)len) {
+		return -EIO;
 	}
 	int rc = store_one(name, TEXT_TOO, one);
 	if (rc == 0) {

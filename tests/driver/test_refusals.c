@@ -209,6 +209,7 @@ static void impossible_queues_are_refused(void **state)
 		BEND("number of slots", slot_count, 0),
 		BEND("number of slots", slot_count, 32),
 		BEND("65 records", record_count, 65),
+		BEND("number of records", record_count, 1),
 		BEND("65535 pages", page_count, 65535),
 		BEND("bytes at", page_count, 63),
 		BEND("submission tail", sq_recorded, 32),

@@ -162,6 +162,46 @@ static void whatever_else_differs_is_refused(void **state)
 			 0);
 }
 
+/* Each fact of a queue that the state and the ledger both have. */
+static void another_queue_is_refused(void **state)
+{
+	static const struct {
+		const char *word;
+		size_t offset;
+		size_t bytes;
+	} facts[] = {
+#define FACT(word, field)                                                      \
+	{word, offsetof(struct hf_ledger_queue, field),                        \
+	 sizeof(((struct hf_ledger_queue *)0)->field)}
+		FACT("completion head", cq_head), FACT("identifier", qid),
+		FACT("memory", len_bytes),        FACT("CPU", cpu),
+		FACT("interrupt", vector),
+#undef FACT
+	};
+	struct fixture *f = *state;
+	struct hf_ledger_queue *queue =
+		hf_ledger_queue_view(&f->ledger, 1).queue;
+
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		uint8_t *field = (uint8_t *)queue + facts[i].offset;
+
+		(*field)++;
+		assert_refused(f, -EINVAL, facts[i].word);
+		(*field)--;
+	}
+	queue->iova += 4096;
+	assert_refused(f, -EINVAL, "address");
+	queue->iova -= 4096;
+	hf_ledger_queue_view(&f->ledger, 1).slots[1].sqe.opcode++;
+	assert_refused(f, -EINVAL, "command number");
+	hf_ledger_queue_view(&f->ledger, 1).slots[1].sqe.opcode--;
+	f->ledger.header->shadow_iova ^= 4096;
+	assert_refused(f, -EINVAL, "shadow doorbells");
+	f->ledger.header->shadow_iova ^= 4096;
+	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, NULL),
+			 0);
+}
+
 /* A successor of another version reads it where it was written. */
 static void the_ledger_is_laid_out_as_ever(void **state)
 {
@@ -315,6 +355,7 @@ int main(int argc, char **argv)
 		TEST(another_position_is_refused),
 		TEST(whatever_else_differs_is_refused),
 		TEST(the_ledger_is_laid_out_as_ever),
+		TEST(another_queue_is_refused),
 		TEST(a_missing_command_is_refused),
 		TEST(a_missing_queue_is_refused),
 		TEST(a_state_from_the_future_is_refused),

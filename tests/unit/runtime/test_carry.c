@@ -300,6 +300,32 @@ static void the_saved_state_travels_as_a_file(void **state)
 	hf_carry_free(carry);
 }
 
+/* Neither an empty file, nor a huge one, nor what is none is read. */
+static void what_cannot_be_a_state_is_refused(void **state)
+{
+	struct hf_error err = {.message = ""};
+	uint8_t *bytes = NULL;
+	size_t len;
+
+	(void)state;
+	for (int kind = 0; kind < 3; kind++) {
+		struct hf_carry *carry = hf_carry_new(true);
+		int fd = kind == 2 ? open("/", O_RDONLY | O_CLOEXEC)
+				   : memfd_create("test", MFD_CLOEXEC);
+
+		assert_true(fd >= 0);
+		if (kind == 1) {
+			assert_int_equal(ftruncate(fd, (off_t)1 << 40), 0);
+		}
+		assert_int_equal(hf_carry_add(carry, "state", fd, NULL), 0);
+		assert_int_equal(hf_carry_state(carry, &bytes, &len, &err),
+				 -EPROTO);
+		assert_non_null(strstr(err.message, "no file of 1 to"));
+		hf_carry_free(carry);
+	}
+	assert_null(bytes);
+}
+
 static void a_set_passes_the_environment(void **state)
 {
 	struct hf_carry *carry = make_set(MANY);
@@ -378,6 +404,7 @@ int main(void)
 		cmocka_unit_test(parts_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_silent_sender_is_not_waited_for),
 		cmocka_unit_test(the_saved_state_travels_as_a_file),
+		cmocka_unit_test(what_cannot_be_a_state_is_refused),
 		cmocka_unit_test(a_set_passes_the_environment),
 		cmocka_unit_test(an_exec_that_fails_leaves_nothing_behind),
 		cmocka_unit_test(a_variable_that_is_none_is_refused),

@@ -300,6 +300,43 @@ static void a_device_is_taken_from_places_that_exist(void **state)
 	assert_non_null(strstr(err.message, "ledger"));
 }
 
+/* Each of them may be slow, or hang: others are told to go at once. */
+static void too_many_clients_are_turned_away(void **state)
+{
+	enum { LET_IN = 64, ASKED };
+	struct fixture *f = *state;
+	int clients[ASKED];
+	char byte;
+
+	for (uint32_t i = 0; i < ASKED; i++) {
+		clients[i] = hf_keeper_connect(f->path, NULL);
+		assert_true(clients[i] >= 0);
+	}
+	struct pollfd last = {.fd = clients[LET_IN], .events = POLLIN};
+	assert_int_equal(poll(&last, 1, 20000), 1);
+	assert_int_equal(recv(clients[LET_IN], &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(recv(clients[0], &byte, 1, MSG_DONTWAIT), -1);
+	for (uint32_t i = 0; i < ASKED; i++) {
+		close(clients[i]);
+	}
+}
+
+static void a_keeper_that_is_full_says_so(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_carry *carry = hf_carry_new(true);
+	char name[16];
+
+	for (uint32_t i = 0; i < HF_KEEPER_SETS_MAX; i++) {
+		snprintf(name, sizeof(name), "disk%u", i);
+		assert_int_equal(hf_keeper_put(f->path, name, carry, NULL), 0);
+	}
+	assert_int_equal(hf_keeper_put(f->path, "onemore", carry, NULL),
+			 -ENOSPC);
+	assert_int_equal(hf_keeper_put(f->path, "disk0", carry, NULL), 0);
+	hf_carry_free(carry);
+}
+
 /* A process that is stopped takes nobody in: its backlog fills up. */
 static void a_keeper_that_takes_nobody_in_is_waited_for_and_left(void **state)
 {
@@ -424,6 +461,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(there_is_one_keeper_at_a_socket,
 						setup, teardown),
 		cmocka_unit_test(nobody_there_is_an_error),
+		cmocka_unit_test_setup_teardown(
+			too_many_clients_are_turned_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_keeper_that_is_full_says_so,
+						setup, teardown),
 		cmocka_unit_test(
 			a_keeper_that_takes_nobody_in_is_waited_for_and_left),
 		cmocka_unit_test(a_keeper_without_descriptors_does_not_turn),
