@@ -91,33 +91,41 @@ void hf_fdset_map_ahead(struct hf_fdset *set)
 	}
 }
 
-static bool has_file(const struct hf_fdset *set, const struct hf_fdset_map *map)
+/* Those of the first @count that are of this file come to the front. */
+static uint32_t bring_forward(struct hf_fdset_map *maps, uint32_t count,
+			      uint32_t kept, const struct stat *st)
 {
-	struct stat st;
+	for (uint32_t i = kept; i < count; i++) {
+		if (maps[i].dev == st->st_dev && maps[i].ino == st->st_ino) {
+			struct hf_fdset_map found = maps[i];
 
-	for (uint32_t i = 0; i < set->count; i++) {
-		if (fstat(set->entries[i].fd, &st) == 0 &&
-		    st.st_dev == map->dev && st.st_ino == map->ino) {
-			return true;
+			maps[i] = maps[kept];
+			maps[kept] = found;
+			kept++;
 		}
 	}
-	return false;
+	return kept;
 }
 
+/* In the middle of a hand-over: each descriptor is asked once, and those
+ * behind the last file, a vector's each, not at all. */
 void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from)
 {
-	hf_fdset_unmap(to);
-	to->maps = from->maps;
-	to->map_count = 0;
-	for (uint32_t i = 0; i < from->map_count; i++) {
-		struct hf_fdset_map map = from->maps[i];
+	uint32_t kept = 0;
+	struct stat st;
 
-		if (has_file(to, &map)) {
-			to->maps[to->map_count++] = map;
-		} else {
-			munmap(map.memory, map.len_bytes);
+	hf_fdset_unmap(to);
+	for (uint32_t i = 0; i < to->count && kept < from->map_count; i++) {
+		if (fstat(to->entries[i].fd, &st) == 0) {
+			kept = bring_forward(from->maps, from->map_count, kept,
+					     &st);
 		}
 	}
+	for (uint32_t i = kept; i < from->map_count; i++) {
+		munmap(from->maps[i].memory, from->maps[i].len_bytes);
+	}
+	to->maps = from->maps;
+	to->map_count = kept;
 	from->maps = NULL;
 	from->map_count = 0;
 }
