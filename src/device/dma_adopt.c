@@ -159,17 +159,6 @@ static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 	return 0;
 }
 
-static bool pages_are_free(const struct hf_dma_region *region, uint64_t first,
-			   uint64_t count)
-{
-	for (uint64_t page = first; page < first + count; page++) {
-		if ((region->used[page / 64] >> (page % 64) & 1) != 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 static bool place_block(struct hf_dma *dma,
 			const struct hf_registry_block *entry)
 {
@@ -183,7 +172,7 @@ static bool place_block(struct hf_dma *dma,
 	if (count == 0 ||
 	    !hf_is_aligned(entry->offset | entry->len_bytes, HF_DMA_PAGE) ||
 	    !hf_range_within(first, count, region->pages) ||
-	    !pages_are_free(region, first, count)) {
+	    !hf_dma_pages_are_free(region, first, count)) {
 		return false;
 	}
 	hf_dma_pages_mark(region, first, count, true);

@@ -98,18 +98,39 @@ static bool page_used(const struct hf_dma_region *region, uint64_t page)
 	return (region->used[page / 64] >> (page % 64) & 1) != 0;
 }
 
+/* The bits that [@first, @first + @count) has in a word that it meets. */
+static uint64_t bits_of(uint64_t first, uint64_t count, uint64_t word)
+{
+	uint64_t from = HF_MAX(first, word * 64) - word * 64;
+	uint64_t to = HF_MIN(first + count, word * 64 + 64) - word * 64;
+
+	return UINT64_MAX >> (64 - (to - from)) << from;
+}
+
+/* By words: a successor marks all the memory there is while a load waits. */
 void hf_dma_pages_mark(struct hf_dma_region *region, uint64_t first,
 		       uint64_t count, bool used)
 {
-	for (uint64_t page = first; page < first + count; page++) {
-		uint64_t bit = UINT64_C(1) << (page % 64);
+	for (uint64_t word = first / 64; word * 64 < first + count; word++) {
+		uint64_t bits = bits_of(first, count, word);
 
 		if (used) {
-			region->used[page / 64] |= bit;
+			region->used[word] |= bits;
 		} else {
-			region->used[page / 64] &= ~bit;
+			region->used[word] &= ~bits;
 		}
 	}
+}
+
+bool hf_dma_pages_are_free(const struct hf_dma_region *region, uint64_t first,
+			   uint64_t count)
+{
+	for (uint64_t word = first / 64; word * 64 < first + count; word++) {
+		if ((region->used[word] & bits_of(first, count, word)) != 0) {
+			return false;
+		}
+	}
+	return true;
 }
 
 static bool pages_find(const struct hf_dma_region *region, uint64_t count,

@@ -28,3 +28,6 @@ HF_MUST_CHECK int hf_dma_region_add(struct hf_dma *dma,
 /* Marks pages of a pool as used or free. */
 void hf_dma_pages_mark(struct hf_dma_region *region, uint64_t first,
 		       uint64_t count, bool used);
+/* None of them is used. */
+bool hf_dma_pages_are_free(const struct hf_dma_region *region, uint64_t first,
+			   uint64_t count);

@@ -4,26 +4,28 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/checked.h"
 
-#define TOP_COUNT  (UINT64_C(1) << HF_IOVA_TOP_BITS)
-#define LEAF_COUNT (UINT64_C(1) << HF_IOVA_LEAF_BITS)
-#define TOP_BYTES  (TOP_COUNT * sizeof(struct hf_iova_leaf *))
+#define TOP_COUNT (UINT64_C(1) << HF_IOVA_TOP_BITS)
+#define TOP_BYTES (TOP_COUNT * sizeof(struct hf_iova_leaf *))
+#define TOP_SHIFT (HF_IOVA_LEAF_SHIFT - HF_IOVA_PAGE_SHIFT)
 
-static void *map_zeroed(uint64_t len_bytes)
-{
-	void *memory = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
+/* What of a range lies in one chunk. */
+struct piece {
+	uint64_t *chunk;
+	uint32_t first; /* page of the chunk */
+	uint32_t count;
+};
 
 int hf_iova_map_init(struct hf_iova_map *map)
 {
-	map->leaves = NULL;
-	map->top = map_zeroed(TOP_BYTES);
+	void *top = mmap(NULL, TOP_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	*map = (struct hf_iova_map){.top = top != MAP_FAILED ? top : NULL};
 	return map->top != NULL ? 0 : -ENOMEM;
 }
 
@@ -39,28 +41,27 @@ void hf_iova_map_fini(struct hf_iova_map *map)
 		struct hf_iova_leaf *leaf = map->leaves;
 
 		map->leaves = leaf->next;
-		munmap(leaf, sizeof(*leaf));
+		free(leaf);
+	}
+	while (map->pages != NULL) {
+		struct hf_iova_pages *pages = map->pages;
+
+		map->pages = pages->next;
+		free(pages);
 	}
 	munmap((void *)map->top, TOP_BYTES);
 	map->top = NULL;
 }
 
-static uint64_t *entry_of(const struct hf_iova_map *map, uint64_t page)
-{
-	struct hf_iova_leaf *leaf = map->top[page >> HF_IOVA_LEAF_BITS];
-
-	return leaf != NULL ? &leaf->entries[page & (LEAF_COUNT - 1)] : NULL;
-}
-
 static int make_leaves(struct hf_iova_map *map, uint64_t first, uint64_t last)
 {
-	for (uint64_t top = first >> HF_IOVA_LEAF_BITS;
-	     top <= last >> HF_IOVA_LEAF_BITS; top++) {
+	for (uint64_t top = first >> TOP_SHIFT; top <= last >> TOP_SHIFT;
+	     top++) {
 		if (map->top[top] != NULL) {
 			continue;
 		}
 
-		struct hf_iova_leaf *leaf = map_zeroed(sizeof(*leaf));
+		struct hf_iova_leaf *leaf = calloc(1, sizeof(*leaf));
 		if (leaf == NULL) {
 			return -ENOMEM;
 		}
@@ -72,23 +73,72 @@ static int make_leaves(struct hf_iova_map *map, uint64_t first, uint64_t last)
 	return 0;
 }
 
-/* Entries of many pages lie in many pages: asked for in one call, they cost a
- * fraction of what a fault for each does, in the middle of a hand-over too. */
-static void populate(const struct hf_iova_map *map, uint64_t first,
-		     uint64_t last)
+/* The leaves are there. */
+static struct piece piece_at(const struct hf_iova_map *map, uint64_t page,
+			     uint64_t end)
 {
-	const uintptr_t mask = (UINT64_C(1) << HF_IOVA_PAGE_SHIFT) - 1;
+	uint64_t chunk = page / HF_IOVA_CHUNK_PAGES;
+	uint32_t first = (uint32_t)(page % HF_IOVA_CHUNK_PAGES);
 
-	while (first <= last) {
-		uint64_t end = HF_MIN(last, first | (LEAF_COUNT - 1));
-		uintptr_t from = (uintptr_t)entry_of(map, first) & ~mask;
-		uintptr_t to = ((uintptr_t)entry_of(map, end) | mask) + 1;
+	return (struct piece){
+		.chunk = &map->top[page >> TOP_SHIFT]
+				  ->chunks[chunk % HF_IOVA_LEAF_CHUNKS],
+		.first = first,
+		.count = (uint32_t)HF_MIN(
+			end - page, (uint64_t)HF_IOVA_CHUNK_PAGES - first),
+	};
+}
 
-		if (to - from > mask + 1) {
-			(void)!madvise((void *)from, to - from,
-				       MADV_POPULATE_WRITE);
+static struct hf_iova_pages *pages_of(const struct piece *piece)
+{
+	return (struct hf_iova_pages *)(uintptr_t)*piece->chunk;
+}
+
+static bool is_one(const struct piece *piece)
+{
+	return (*piece->chunk & 1) != 0;
+}
+
+/* Room for it, and nothing there. */
+static int make_room(struct hf_iova_map *map, const struct piece *piece)
+{
+	if (is_one(piece)) {
+		return -EEXIST;
+	}
+	if (*piece->chunk == 0 && piece->count == HF_IOVA_CHUNK_PAGES) {
+		return 0; /* the chunk's own entry will do */
+	}
+	if (*piece->chunk == 0) {
+		struct hf_iova_pages *pages = calloc(1, sizeof(*pages));
+
+		if (pages == NULL) {
+			return -ENOMEM;
 		}
-		first = end + 1;
+		pages->next = map->pages;
+		map->pages = pages;
+		/* Pairs with the acquire in hf_iova_find(). */
+		__atomic_store_n(piece->chunk, (uintptr_t)pages,
+				 __ATOMIC_RELEASE);
+		return 0;
+	}
+	for (uint32_t i = 0; i < piece->count; i++) {
+		if (pages_of(piece)->entries[piece->first + i] != 0) {
+			return -EEXIST;
+		}
+	}
+	return 0;
+}
+
+static void fill(const struct piece *piece, uint64_t iova)
+{
+	if (*piece->chunk == 0) {
+		__atomic_store_n(piece->chunk, iova + 1, __ATOMIC_RELAXED);
+		return;
+	}
+	for (uint64_t i = 0; i < piece->count; i++) {
+		__atomic_store_n(&pages_of(piece)->entries[piece->first + i],
+				 iova + (i << HF_IOVA_PAGE_SHIFT) + 1,
+				 __ATOMIC_RELAXED);
 	}
 }
 
@@ -97,25 +147,29 @@ int hf_iova_map_add(struct hf_iova_map *map, const void *vaddr,
 {
 	uint64_t first = (uintptr_t)vaddr >> HF_IOVA_PAGE_SHIFT;
 	uint64_t pages = len_bytes >> HF_IOVA_PAGE_SHIFT;
+	uint64_t end = first + pages;
+	struct piece piece;
 
+	/* Bit 0 of an entry says that it is one. */
+	assert((iova & 1) == 0);
 	if (pages == 0 ||
-	    !hf_range_within(first, pages, TOP_COUNT << HF_IOVA_LEAF_BITS)) {
+	    !hf_range_within(first, pages, TOP_COUNT << TOP_SHIFT)) {
 		return -EINVAL;
 	}
-	if (make_leaves(map, first, first + pages - 1) != 0) {
+	if (make_leaves(map, first, end - 1) != 0) {
 		return -ENOMEM;
 	}
 
-	populate(map, first, first + pages - 1);
-	for (uint64_t page = first; page < first + pages; page++) {
-		if (*entry_of(map, page) != 0) {
-			return -EEXIST;
+	for (uint64_t page = first; page < end; page += piece.count) {
+		piece = piece_at(map, page, end);
+		int rc = make_room(map, &piece);
+		if (rc != 0) {
+			return rc;
 		}
 	}
-	for (uint64_t i = 0; i < pages; i++) {
-		__atomic_store_n(entry_of(map, first + i),
-				 iova + (i << HF_IOVA_PAGE_SHIFT) + 1,
-				 __ATOMIC_RELAXED);
+	for (uint64_t page = first; page < end; page += piece.count) {
+		piece = piece_at(map, page, end);
+		fill(&piece, iova + ((page - first) << HF_IOVA_PAGE_SHIFT));
 	}
 	return 0;
 }
@@ -124,12 +178,22 @@ void hf_iova_map_remove(struct hf_iova_map *map, const void *vaddr,
 			uint64_t len_bytes)
 {
 	uint64_t first = (uintptr_t)vaddr >> HF_IOVA_PAGE_SHIFT;
-	uint64_t pages = len_bytes >> HF_IOVA_PAGE_SHIFT;
+	uint64_t end = first + (len_bytes >> HF_IOVA_PAGE_SHIFT);
+	struct piece piece;
 
-	for (uint64_t page = first; page < first + pages; page++) {
-		uint64_t *entry = entry_of(map, page);
-
-		assert(entry != NULL);
-		__atomic_store_n(entry, 0, __ATOMIC_RELAXED);
+	for (uint64_t page = first; page < end; page += piece.count) {
+		assert(map->top[page >> TOP_SHIFT] != NULL);
+		piece = piece_at(map, page, end);
+		assert(*piece.chunk != 0);
+		if (is_one(&piece)) {
+			assert(piece.count == HF_IOVA_CHUNK_PAGES);
+			__atomic_store_n(piece.chunk, 0, __ATOMIC_RELAXED);
+			continue;
+		}
+		for (uint32_t i = 0; i < piece.count; i++) {
+			__atomic_store_n(
+				&pages_of(&piece)->entries[piece.first + i], 0,
+				__ATOMIC_RELAXED);
+		}
 	}
 }

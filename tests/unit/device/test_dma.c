@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "device/device.h"
+#include "device/dma_internal.h"
 #include "state/registry.h"
 #include "unit.h"
 
@@ -329,6 +330,78 @@ static void many_pages_are_looked_up_in_the_map(void **state)
 	hf_iova_map_fini(&map);
 }
 
+/* Against one page at a time. */
+static void pages_are_marked_and_looked_at_in_ranges(void **state)
+{
+	enum { PAGES = 200 };
+	uint64_t used[(PAGES + 63) / 64] = {0};
+	struct hf_dma_region region = {.used = used, .pages = PAGES};
+
+	(void)state;
+	for (uint64_t first = 0; first < PAGES; first++) {
+		for (uint64_t count = 1; first + count <= PAGES; count++) {
+			hf_dma_pages_mark(&region, first, count, true);
+			for (uint64_t i = 0; i < PAGES; i++) {
+				bool free = i < first || i >= first + count;
+
+				assert_int_equal(
+					hf_dma_pages_are_free(&region, i, 1),
+					free);
+			}
+			assert_true(first == 0 ||
+				    hf_dma_pages_are_free(&region, 0, first));
+			assert_false(
+				hf_dma_pages_are_free(&region, 0, first + 1));
+			assert_false(hf_dma_pages_are_free(
+				&region, first + count - 1,
+				PAGES - first - count + 1));
+			hf_dma_pages_mark(&region, first, count, false);
+			assert_true(hf_dma_pages_are_free(&region, 0, PAGES));
+		}
+	}
+}
+
+/* A chunk that is there as a whole has one entry; its neighbours, of which the
+ * device sees a part, have one for each page. */
+static void whole_chunks_are_looked_up_as_pages_are(void **state)
+{
+	const uint64_t chunk = UINT64_C(1) << HF_IOVA_CHUNK_SHIFT;
+	const uint8_t *at = (const uint8_t *)(UINT64_C(7) << 30);
+	const uint8_t *first = at - PAGE;
+	const uint64_t len_bytes = 2 * chunk + 2 * PAGE;
+	struct hf_iova_map map;
+
+	(void)state;
+	assert_int_equal(hf_iova_map_init(&map), 0);
+	assert_int_equal(hf_iova_map_add(&map, first, len_bytes, 0x3000), 0);
+	for (uint64_t i = 0; i < len_bytes; i += PAGE) {
+		assert_int_equal(hf_iova_lookup(&map, first + i + 5),
+				 0x3000 + i + 5);
+	}
+	assert_int_equal(hf_iova_lookup(&map, first - 1), HF_IOVA_NONE);
+	assert_int_equal(hf_iova_lookup(&map, first + len_bytes), HF_IOVA_NONE);
+	/* Whatever meets it, by a page or by all. */
+	assert_int_equal(hf_iova_map_add(&map, at + chunk, PAGE, 0), -EEXIST);
+	assert_int_equal(hf_iova_map_add(&map, at, chunk, 0), -EEXIST);
+	assert_int_equal(
+		hf_iova_map_add(&map, at - 2 * chunk, 2 * chunk, 0x900000),
+		-EEXIST);
+	assert_int_equal(hf_iova_lookup(&map, at - 2 * chunk), HF_IOVA_NONE);
+
+	hf_iova_map_remove(&map, first, len_bytes);
+	for (uint64_t i = 0; i < len_bytes; i += PAGE) {
+		assert_int_equal(hf_iova_lookup(&map, first + i), HF_IOVA_NONE);
+	}
+	/* A whole chunk where there were pages, pages where there was one. */
+	assert_int_equal(hf_iova_map_add(&map, at - chunk, chunk, 0x80000000),
+			 0);
+	assert_int_equal(hf_iova_lookup(&map, at - 1), 0x80000000 + chunk - 1);
+	assert_int_equal(hf_iova_map_add(&map, at + PAGE, PAGE, 0x4000), 0);
+	assert_int_equal(hf_iova_lookup(&map, at), HF_IOVA_NONE);
+	assert_int_equal(hf_iova_lookup(&map, at + PAGE), 0x4000);
+	hf_iova_map_fini(&map);
+}
+
 static void descriptors_are_found_by_name(void **state)
 {
 	struct hf_fdset *set = calloc(1, sizeof(*set));
@@ -380,6 +453,8 @@ int main(void)
 		dma_test(a_failing_map_leaves_nothing_behind),
 		dma_test(revoked_memory_stays_here_and_is_not_used_again),
 		cmocka_unit_test(many_pages_are_looked_up_in_the_map),
+		cmocka_unit_test(pages_are_marked_and_looked_at_in_ranges),
+		cmocka_unit_test(whole_chunks_are_looked_up_as_pages_are),
 		cmocka_unit_test(descriptors_are_found_by_name),
 	};
 
