@@ -9,49 +9,32 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "saved.pb-c.h"
+#include "state/arena.h"
 
 /*
  * The message is a tree of small structs that live as long as it takes to pack
  * it. They come out of one arena, which is freed as a whole.
  */
-struct arena {
-	struct chunk *chunks;
+struct tree {
+	struct hf_arena arena;
 	bool failed;
 };
 
-struct chunk {
-	struct chunk *next;
-	max_align_t data[];
-};
-
-static void *take(struct arena *arena, size_t len_bytes)
+static void *take(struct tree *tree, size_t len_bytes)
 {
-	struct chunk *chunk = calloc(1, sizeof(*chunk) + len_bytes);
+	void *memory = hf_arena_take(&tree->arena, len_bytes);
 
-	if (chunk == NULL) {
-		arena->failed = true;
+	if (memory == NULL) {
+		tree->failed = true;
 		return NULL;
 	}
-	chunk->next = arena->chunks;
-	arena->chunks = chunk;
-	return chunk->data;
+	return memset(memory, 0, len_bytes);
 }
 
-static void release(struct arena *arena)
-{
-	while (arena->chunks != NULL) {
-		struct chunk *next = arena->chunks->next;
-
-		free(arena->chunks);
-		arena->chunks = next;
-	}
-}
-
-static Holdfast__Saved__PendingCommand *command_of(struct arena *arena,
+static Holdfast__Saved__PendingCommand *command_of(struct tree *tree,
 						   struct hf_ledger_slot *slot)
 {
-	Holdfast__Saved__PendingCommand *command =
-		take(arena, sizeof(*command));
+	Holdfast__Saved__PendingCommand *command = take(tree, sizeof(*command));
 
 	if (command == NULL) {
 		return NULL;
@@ -72,10 +55,10 @@ static Holdfast__Saved__PendingCommand *command_of(struct arena *arena,
 }
 
 static Holdfast__Saved__PendingCommands *
-commands_of(struct arena *arena, const struct hf_ledger_view *view)
+commands_of(struct tree *tree, const struct hf_ledger_view *view)
 {
 	Holdfast__Saved__PendingCommands *commands =
-		take(arena, sizeof(*commands));
+		take(tree, sizeof(*commands));
 	uint32_t count = view->queue->slot_count;
 	uint32_t bits = 0;
 
@@ -89,24 +72,24 @@ commands_of(struct arena *arena, const struct hf_ledger_view *view)
 	commands->has_cid_key_bits = true;
 	commands->cid_key_bits = bits;
 	commands->commands = (Holdfast__Saved__PendingCommand **)take(
-		arena, count * sizeof(*commands->commands));
-	for (uint32_t i = 0; !arena->failed && i < count; i++) {
+		tree, count * sizeof(*commands->commands));
+	for (uint32_t i = 0; !tree->failed && i < count; i++) {
 		struct hf_ledger_slot *slot = &view->slots[i];
 
 		if (slot->state != HF_SLOT_FREE) {
 			commands->commands[commands->n_commands] =
-				command_of(arena, slot);
+				command_of(tree, slot);
 			commands->n_commands++;
 		}
 	}
 	return commands;
 }
 
-static Holdfast__Saved__AerHandler *aer_of(struct arena *arena,
+static Holdfast__Saved__AerHandler *aer_of(struct tree *tree,
 					   const struct hf_ledger *ledger,
 					   const struct hf_ledger_view *view)
 {
-	Holdfast__Saved__AerHandler *aer = take(arena, sizeof(*aer));
+	Holdfast__Saved__AerHandler *aer = take(tree, sizeof(*aer));
 
 	if (aer == NULL) {
 		return NULL;
@@ -155,12 +138,12 @@ static void positions_of(Holdfast__Saved__SubmissionQueue *sq,
 }
 
 static Holdfast__Saved__QueueHandler *
-handler_of(struct arena *arena, const struct hf_ledger *ledger,
+handler_of(struct tree *tree, const struct hf_ledger *ledger,
 	   const struct hf_ledger_view *view)
 {
-	Holdfast__Saved__QueueHandler *handler = take(arena, sizeof(*handler));
-	Holdfast__Saved__SubmissionQueue *sq = take(arena, sizeof(*sq));
-	Holdfast__Saved__CompletionQueue *cq = take(arena, sizeof(*cq));
+	Holdfast__Saved__QueueHandler *handler = take(tree, sizeof(*handler));
+	Holdfast__Saved__SubmissionQueue *sq = take(tree, sizeof(*sq));
+	Holdfast__Saved__CompletionQueue *cq = take(tree, sizeof(*cq));
 
 	if (handler == NULL || sq == NULL || cq == NULL) {
 		return NULL;
@@ -171,18 +154,18 @@ handler_of(struct arena *arena, const struct hf_ledger *ledger,
 	positions_of(sq, cq, view->queue);
 	handler->sq_state = sq;
 	handler->cq_state = cq;
-	handler->pending_cmds = commands_of(arena, view);
+	handler->pending_cmds = commands_of(tree, view);
 	if (view->queue->qid == 0) {
-		handler->aer_handler = aer_of(arena, ledger, view);
+		handler->aer_handler = aer_of(tree, ledger, view);
 	}
 	return handler;
 }
 
-static Holdfast__Saved__QueuePair *pair_of(struct arena *arena,
+static Holdfast__Saved__QueuePair *pair_of(struct tree *tree,
 					   const struct hf_ledger *ledger,
 					   const struct hf_ledger_view *view)
 {
-	Holdfast__Saved__QueuePair *pair = take(arena, sizeof(*pair));
+	Holdfast__Saved__QueuePair *pair = take(tree, sizeof(*pair));
 
 	if (pair == NULL) {
 		return NULL;
@@ -198,11 +181,11 @@ static Holdfast__Saved__QueuePair *pair_of(struct arena *arena,
 	pair->sq_entries = view->queue->entries;
 	pair->has_cq_entries = true;
 	pair->cq_entries = view->queue->entries;
-	pair->handler_data = handler_of(arena, ledger, view);
+	pair->handler_data = handler_of(tree, ledger, view);
 	return pair;
 }
 
-static void add_io_queue(struct arena *arena, const struct hf_ledger *ledger,
+static void add_io_queue(struct tree *tree, const struct hf_ledger *ledger,
 			 uint32_t index, Holdfast__Saved__Worker *worker)
 {
 	const struct hf_ledger_view view = hf_ledger_queue_view(ledger, index);
@@ -211,7 +194,7 @@ static void add_io_queue(struct arena *arena, const struct hf_ledger *ledger,
 	if (view.queue->state != HF_QUEUE_LIVE) {
 		return;
 	}
-	io = take(arena, sizeof(*io));
+	io = take(tree, sizeof(*io));
 	if (io == NULL) {
 		return;
 	}
@@ -220,27 +203,27 @@ static void add_io_queue(struct arena *arena, const struct hf_ledger *ledger,
 	io->cpu = view.queue->cpu;
 	io->has_iv = true;
 	io->iv = view.queue->vector;
-	io->queue_data = pair_of(arena, ledger, &view);
+	io->queue_data = pair_of(tree, ledger, &view);
 	worker->io[worker->n_io] = io;
 	worker->n_io++;
 }
 
-static Holdfast__Saved__Worker *worker_of(struct arena *arena,
+static Holdfast__Saved__Worker *worker_of(struct tree *tree,
 					  const struct hf_ledger *ledger)
 {
 	const struct hf_ledger_header *header = ledger->header;
 	const struct hf_ledger_view admin = hf_ledger_queue_view(ledger, 0);
-	Holdfast__Saved__Worker *worker = take(arena, sizeof(*worker));
+	Holdfast__Saved__Worker *worker = take(tree, sizeof(*worker));
 
 	if (worker == NULL) {
 		return NULL;
 	}
 	holdfast__saved__worker__init(worker);
-	worker->admin = pair_of(arena, ledger, &admin);
+	worker->admin = pair_of(tree, ledger, &admin);
 	worker->io = (Holdfast__Saved__IoQueue **)take(
-		arena, header->queues_max * sizeof(*worker->io));
-	for (uint32_t i = 1; !arena->failed && i < header->queues_max; i++) {
-		add_io_queue(arena, ledger, i, worker);
+		tree, header->queues_max * sizeof(*worker->io));
+	for (uint32_t i = 1; !tree->failed && i < header->queues_max; i++) {
+		add_io_queue(tree, ledger, i, worker);
 	}
 	worker->has_qsize = true;
 	worker->qsize = header->queue_entries;
@@ -249,8 +232,7 @@ static Holdfast__Saved__Worker *worker_of(struct arena *arena,
 	return worker;
 }
 
-static void add_namespace(struct arena *arena,
-			  struct hf_ledger_namespace *entry,
+static void add_namespace(struct tree *tree, struct hf_ledger_namespace *entry,
 			  Holdfast__Saved__Driver *driver)
 {
 	Holdfast__Saved__Namespace *ns;
@@ -258,7 +240,7 @@ static void add_namespace(struct arena *arena,
 	if (entry->nsid == 0) {
 		return;
 	}
-	ns = take(arena, sizeof(*ns));
+	ns = take(tree, sizeof(*ns));
 	if (ns == NULL) {
 		return;
 	}
@@ -272,7 +254,7 @@ static void add_namespace(struct arena *arena,
 	driver->n_namespaces++;
 }
 
-static void driver_of(struct arena *arena, const struct hf_ledger *ledger,
+static void driver_of(struct tree *tree, const struct hf_ledger *ledger,
 		      Holdfast__Saved__Driver *driver)
 {
 	struct hf_ledger_header *header = ledger->header;
@@ -296,19 +278,19 @@ static void driver_of(struct arena *arena, const struct hf_ledger *ledger,
 	driver->bounce = header->bounce != 0;
 	driver->has_shadow_doorbells = header->shadow_iova != 0;
 	driver->shadow_doorbells = header->shadow_iova;
-	driver->worker_data = worker_of(arena, ledger);
+	driver->worker_data = worker_of(tree, ledger);
 	driver->namespaces = (Holdfast__Saved__Namespace **)take(
-		arena, HF_LEDGER_NAMESPACES_MAX * sizeof(*driver->namespaces));
-	for (uint32_t i = 0; !arena->failed && i < HF_LEDGER_NAMESPACES_MAX;
+		tree, HF_LEDGER_NAMESPACES_MAX * sizeof(*driver->namespaces));
+	for (uint32_t i = 0; !tree->failed && i < HF_LEDGER_NAMESPACES_MAX;
 	     i++) {
-		add_namespace(arena, &header->namespaces[i], driver);
+		add_namespace(tree, &header->namespaces[i], driver);
 	}
 }
 
 int hf_saved_encode(const struct hf_ledger *ledger, uint8_t **bytes,
 		    size_t *len_bytes, struct hf_error *err)
 {
-	struct arena arena = {0};
+	struct tree tree = {0};
 	Holdfast__Saved__Driver driver;
 
 	*bytes = NULL;
@@ -316,15 +298,16 @@ int hf_saved_encode(const struct hf_ledger *ledger, uint8_t **bytes,
 	if (rc != 0) {
 		return rc;
 	}
-	driver_of(&arena, ledger, &driver);
-	if (!arena.failed) {
+	hf_arena_init(&tree.arena, SIZE_MAX);
+	driver_of(&tree, ledger, &driver);
+	if (!tree.failed) {
 		*len_bytes = holdfast__saved__driver__get_packed_size(&driver);
 		*bytes = malloc(*len_bytes);
 	}
 	if (*bytes != NULL) {
 		(void)holdfast__saved__driver__pack(&driver, *bytes);
 	}
-	release(&arena);
+	hf_arena_fini(&tree.arena);
 	return *bytes != NULL
 		       ? 0
 		       : hf_error_set(err, -ENOMEM,

@@ -264,6 +264,24 @@ static void a_field_that_is_new_is_passed_over(void **state)
 			 0);
 }
 
+/* A namespace of two bytes becomes a struct: not for as many as there may be
+ * bytes. */
+static void a_state_that_would_need_much_memory_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	const size_t len = 1 << 20;
+
+	free(f->bytes);
+	f->bytes = malloc(len);
+	assert_non_null(f->bytes);
+	f->len = len;
+	for (size_t i = 0; i < len; i += 2) {
+		f->bytes[i] = 3 << 3 | 2; /* field 3, of a length */
+		f->bytes[i + 1] = 0;
+	}
+	assert_refused(f, -EINVAL, "does not parse");
+}
+
 static void a_ledger_that_is_cut_short_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -360,6 +378,7 @@ int main(int argc, char **argv)
 		TEST(a_missing_queue_is_refused),
 		TEST(a_state_from_the_future_is_refused),
 		TEST(a_field_that_is_new_is_passed_over),
+		TEST(a_state_that_would_need_much_memory_is_refused),
 		TEST(a_ledger_that_is_cut_short_is_refused),
 		TEST(a_ledger_of_more_slots_than_it_has_is_refused),
 		TEST(a_ledger_is_unmapped_by_what_was_mapped),
