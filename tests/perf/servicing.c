@@ -31,7 +31,7 @@
 #include "servicing_load.h"
 
 enum {
-	WAIT_MS = 20000,
+	WAIT_MS = 60000, /* 1 GiB is touched meanwhile, on a busy machine too */
 	FDS = 5,
 	OWN_WORDS = 9,               /* the program and its arguments */
 	WORDS = OWN_WORDS + 1 + FDS, /* with those of a child */
