@@ -14,6 +14,7 @@
 #include <holdfast/servicing.h>
 
 #include "progress.h"
+#include "serve_turns.h"
 
 #define BATCH      32u
 #define UNIT_TRIES 16
@@ -536,6 +537,9 @@ void serve_load_issue(struct serve_load *load, bool allowed)
 void serve_load_stop(struct serve_load *load)
 {
 	atomic_store(&load->stop, true);
+	for (uint32_t i = 0; i < load->started; i++) {
+		serve_hurry_end(load->workers[i].thread);
+	}
 	for (uint32_t i = 0; i < load->started; i++) {
 		pthread_join(load->workers[i].thread, NULL);
 	}

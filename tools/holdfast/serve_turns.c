@@ -14,7 +14,7 @@
 /* Of sched_setattr(2): threads that it makes take turns as all others do. */
 #define RESET_ON_FORK 1u
 
-#define REALTIME_PRIORITY 1u
+#define REALTIME_PRIORITY 1
 
 struct attributes {
 	uint32_t size;
@@ -69,4 +69,11 @@ void serve_hurry(bool on)
 		return;
 	}
 	set_attributes(&attributes);
+}
+
+void serve_hurry_end(pthread_t thread)
+{
+	const struct sched_param param = {.sched_priority = REALTIME_PRIORITY};
+
+	(void)!pthread_setschedparam(thread, SCHED_FIFO, &param);
 }

@@ -3,6 +3,7 @@
  * limit that is against it changes nothing else. */
 #pragma once
 
+#include <pthread.h>
 #include <stdbool.h>
 
 /* Once, at the beginning: a thread that wakes up gets its turn soon. */
@@ -13,3 +14,6 @@ void serve_short_turns(void);
  * runs before all that are no realtime threads themselves; threads that it
  * makes do not. */
 void serve_hurry(bool on);
+
+/* The same for a thread that is about to end, and is waited for. */
+void serve_hurry_end(pthread_t thread);
