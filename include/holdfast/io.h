@@ -48,7 +48,8 @@ enum hf_op {
  * @result: receives dword 0 of the completion
  * @result_hi: receives dword 1 of the completion
  *
- * The opcode's own transfer direction bits must agree with @to_device.
+ * The opcode's own transfer direction bits must agree with @to_device: a
+ * command whose buffer would go the other way is refused with -EINVAL.
  */
 struct hf_command {
 	uint8_t opcode;
@@ -226,8 +227,10 @@ HF_API int hf_queue_fd(struct hf_queue *queue);
  * Context: data path; never blocks, allocates or makes a system call, but for
  * a queue pair that is not there yet: then the control side is asked for one.
  * Return: how many were taken; where that is less than @count, the next one
- * was refused: call again with it first to be told why (-EAGAIN, -EINVAL,
- * -ERANGE, -EROFS, -ENODEV when the namespace or the controller is gone).
+ * was refused: call again with it first to be told why (-EAGAIN; -EINVAL for
+ * what contradicts itself, has no callback, carries a flag that is not known or
+ * goes to another driver's namespace; -ERANGE, -EROFS, -ENOTSUP; -ENODEV when
+ * the namespace or the controller is gone). Nothing was done to it then.
  */
 HF_API HF_MUST_CHECK int hf_submit(struct hf_queue *queue,
 				   struct hf_io *const *ios, uint32_t count);

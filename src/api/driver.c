@@ -13,6 +13,7 @@
 #include "driver/inspect.h"
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
+#include "namespace/io.h"
 #include "runtime/runtime.h"
 
 int hf_driver_start(struct hf_driver **drv, struct hf_device *device,
@@ -219,10 +220,11 @@ int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 				    "own business and is not passed through",
 				    drv->dev->id, command->opcode);
 	}
-	if ((command->data == NULL) != (command->data_len_bytes == 0)) {
+	if (!hf_command_is_sound(command)) {
 		return hf_error_set(err, -EINVAL,
 				    "%s: admin command %02xh: a buffer and its "
-				    "length must be given together",
+				    "length must be given together, and its "
+				    "direction must be that of the opcode",
 				    drv->dev->id, command->opcode);
 	}
 	if (command->data_len_bytes > max_bytes) {

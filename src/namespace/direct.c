@@ -106,10 +106,17 @@ HF_HOT_INLINE bool submit(struct hf_qpair *qp, struct hf_io *io, uint32_t tick)
 	const uint8_t *vaddr = io->buf;
 	uint32_t offset = (uint32_t)((uintptr_t)vaddr & OFFSET_MASK);
 
+	/* An operation of reading or writing, without a list, with no flag but
+	 * those that are known: one test for all. */
+	if (HF_UNLIKELY(((uint32_t)io->op >> 1 | io->iov_count |
+			 (io->flags & ~HF_IO_FLAGS)) != 0 ||
+			ns == NULL || io->done == NULL ||
+			ns->owner != qp->hooks.ctx)) {
+		return false;
+	}
 	/* A removed namespace has no blocks: the range is refused, and the
 	 * long way finds out why. Zero blocks wrap around and are too many. */
-	if (HF_UNLIKELY((uint32_t)io->op > HF_OP_WRITE || io->iov_count != 0 ||
-			io->blocks - 1 >= ns->direct_blocks ||
+	if (HF_UNLIKELY(io->blocks - 1 >= ns->direct_blocks ||
 			!hf_range_within(io->lba, io->blocks,
 					 __atomic_load_n(&ns->blocks,
 							 __ATOMIC_RELAXED)) ||

@@ -51,8 +51,14 @@ static int check_data(const struct hf_io *io, uint64_t len_bytes)
 	if (io->iov_count == 0) {
 		return io->buf != NULL ? 0 : -EINVAL;
 	}
+	if (io->iov == NULL) {
+		return -EINVAL;
+	}
 	for (uint32_t i = 0; i < io->iov_count; i++) {
-		if (!hf_add_u64(total, io->iov[i].iov_len, &total)) {
+		const struct iovec *iov = &io->iov[i];
+
+		if ((iov->iov_base == NULL && iov->iov_len != 0) ||
+		    !hf_add_u64(total, iov->iov_len, &total)) {
 			return -EINVAL;
 		}
 	}
@@ -80,8 +86,7 @@ static int check_command(const struct hf_io *io)
 {
 	const struct hf_command *command = io->command;
 
-	if (command == NULL ||
-	    (command->data == NULL) != (command->data_len_bytes == 0)) {
+	if (command == NULL || !hf_command_is_sound(command)) {
 		return -EINVAL;
 	}
 	return command->data_len_bytes <= io->ns->limits->max_transfer_bytes
@@ -95,23 +100,9 @@ static bool changes_data(enum hf_op op)
 	       op == HF_OP_WRITE_ZEROES;
 }
 
-int hf_io_check(const struct hf_io *io)
+/* Of the command that the operation stands for. */
+static int check_operation(const struct hf_io *io, uint64_t blocks)
 {
-	const struct hf_namespace *ns = io->ns;
-	uint64_t blocks = __atomic_load_n(&ns->blocks, __ATOMIC_RELAXED);
-	uint16_t needed = oncs_bit(io->op);
-
-	if (__atomic_load_n(&ns->removed, __ATOMIC_RELAXED)) {
-		return -ENODEV;
-	}
-	if ((ns->limits->oncs & needed) != needed) {
-		return -ENOTSUP;
-	}
-	if (changes_data(io->op) &&
-	    __atomic_load_n(&ns->read_only, __ATOMIC_RELAXED)) {
-		return -EROFS;
-	}
-
 	switch (io->op) {
 	case HF_OP_FLUSH:
 		return 0;
@@ -126,14 +117,38 @@ int hf_io_check(const struct hf_io *io)
 	case HF_OP_VERIFY:
 		break;
 	}
-	if ((uint32_t)io->op > HF_OP_PASSTHROUGH || io->blocks == 0) {
+	if (io->blocks == 0) {
 		return -EINVAL;
 	}
 	if (!hf_range_within(io->lba, io->blocks, blocks)) {
 		return -ERANGE;
 	}
-	return has_data(io->op) ? check_data(io, io->blocks << ns->block_shift)
-				: 0;
+	return has_data(io->op)
+		       ? check_data(io, io->blocks << io->ns->block_shift)
+		       : 0;
+}
+
+int hf_io_check(const struct hf_io *io, const void *owner)
+{
+	if (!hf_io_is_whole(io) || io->ns->owner != owner ||
+	    (uint32_t)io->op > HF_OP_PASSTHROUGH) {
+		return -EINVAL;
+	}
+	const struct hf_namespace *ns = io->ns;
+	uint64_t blocks = __atomic_load_n(&ns->blocks, __ATOMIC_RELAXED);
+	uint16_t needed = oncs_bit(io->op);
+
+	if (__atomic_load_n(&ns->removed, __ATOMIC_RELAXED)) {
+		return -ENODEV;
+	}
+	if ((ns->limits->oncs & needed) != needed) {
+		return -ENOTSUP;
+	}
+	if (changes_data(io->op) &&
+	    __atomic_load_n(&ns->read_only, __ATOMIC_RELAXED)) {
+		return -EROFS;
+	}
+	return check_operation(io, blocks);
 }
 
 static void finish(struct hf_io *io)
@@ -334,7 +349,7 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 /* One that cannot go the short way, or is not to be taken. Locked. */
 HF_COLD static int submit_long(struct hf_qpair *qp, struct hf_io *io)
 {
-	int rc = hf_io_check(io);
+	int rc = hf_io_check(io, qp->hooks.ctx);
 
 	return rc != 0 ? rc : submit_one(qp, io);
 }
@@ -366,7 +381,7 @@ static uint32_t submit_to(struct hf_qpair *qp, struct hf_io *const *ios,
 
 static int park_one(struct hf_issuer *issuer, struct hf_io *io)
 {
-	int rc = hf_io_check(io);
+	int rc = hf_io_check(io, issuer->ctx);
 
 	if (rc != 0) {
 		return rc;

@@ -47,5 +47,26 @@ void hf_io_lost_part_done(void *ctx, const struct hf_completion *how);
 /* The first one counts; 0 is none. */
 void hf_io_note_error(struct hf_io *io, int result);
 
-/* What hf_submit() would refuse it with, or 0. */
-int hf_io_check(const struct hf_io *io);
+#define HF_IO_FLAGS                                                            \
+	(HF_IO_FUA | HF_IO_NOWAIT | HF_IO_MAY_DEALLOCATE | HF_IO_REPEATABLE)
+
+/* Says where it goes and whom to tell, and nothing that is not understood. */
+static inline bool hf_io_is_whole(const struct hf_io *io)
+{
+	return io->ns != NULL && io->done != NULL &&
+	       (io->flags & ~HF_IO_FLAGS) == 0;
+}
+
+/* A buffer has a length, and the opcode's lowest bits say that it goes the way
+ * that the caller says: a controller would fill what it should have read. */
+static inline bool hf_command_is_sound(const struct hf_command *command)
+{
+	if (command->data == NULL || command->data_len_bytes == 0) {
+		return command->data == NULL && command->data_len_bytes == 0;
+	}
+	return (command->opcode & (command->to_device != 0 ? 1 : 2)) != 0;
+}
+
+/* What hf_submit() would refuse it with, or 0. @owner: of the queue; another's
+ * namespace would be read and written on the wrong controller. */
+int hf_io_check(const struct hf_io *io, const void *owner);
