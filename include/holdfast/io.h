@@ -376,8 +376,14 @@ HF_API HF_MUST_CHECK int hf_io_command(struct hf_driver *drv,
  * (creating and deleting queues, Asynchronous Event Request, Doorbell Buffer
  * Config, and Set Features of Number of Queues).
  *
+ * While the controller starts or is reset, it waits for the end of that, as long
+ * as the command's deadline allows. A reset that takes the command away ends it
+ * with -ECONNRESET, which says that it may have happened; one that only asks
+ * (Identify, Get Features, Get Log Page) is sent again.
+ *
  * Context: blocks; any thread but one of holdfast's own.
- * Return: 0, a negative errno or an NVMe status word.
+ * Return: 0, -ETIMEDOUT for what was not sent, -ENODEV when the controller was
+ * given up, another negative errno or an NVMe status word.
  */
 HF_API HF_MUST_CHECK int hf_admin_command(struct hf_driver *drv,
 					  struct hf_command *command,

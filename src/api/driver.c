@@ -209,11 +209,6 @@ static bool is_forbidden(const struct hf_command *command)
 int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 		     struct hf_error *err)
 {
-	/* Half of the queue's pages, so that copied data always finds room. */
-	uint32_t max_bytes =
-		HF_MIN(drv->limits.max_transfer_bytes,
-		       drv->admin->pool.count / 2 * NVME_PAGE_BYTES);
-
 	if (is_forbidden(command)) {
 		return hf_error_set(err, -EPERM,
 				    "%s: admin command %02xh is the driver's "
@@ -227,6 +222,15 @@ int hf_admin_command(struct hf_driver *drv, struct hf_command *command,
 				    "direction must be that of the opcode",
 				    drv->dev->id, command->opcode);
 	}
+	/* Before that it has neither a queue nor limits. */
+	int rc = hf_admin_up_wait(drv, command, err);
+	if (rc != 0) {
+		return rc;
+	}
+	/* Half of the queue's pages, so that copied data always finds room. */
+	uint32_t max_bytes =
+		HF_MIN(drv->limits.max_transfer_bytes,
+		       drv->admin->pool.count / 2 * NVME_PAGE_BYTES);
 	if (command->data_len_bytes > max_bytes) {
 		return hf_error_set(err, -EMSGSIZE,
 				    "%s: admin command %02xh: %u bytes of data "

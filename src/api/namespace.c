@@ -15,7 +15,6 @@
 #include "namespace/namespace.h"
 
 #define LIST_ENTRIES 1024u
-#define RESETS_MAX   8u
 
 static int list_page(struct hf_driver *drv, uint32_t after, uint8_t *page,
 		     struct hf_error *err)
@@ -28,12 +27,7 @@ static int list_page(struct hf_driver *drv, uint32_t after, uint8_t *page,
 		.data_len_bytes = NVME_IDENTIFY_DATA_SIZE,
 	};
 
-	int rc = -ECONNRESET;
-	for (uint32_t i = 0; rc == -ECONNRESET && i < RESETS_MAX; i++) {
-		/* A reset takes it away; it only reads, and is sent again. */
-		rc = hf_admin_command(drv, &command, err);
-	}
-	return rc;
+	return hf_admin_command(drv, &command, err);
 }
 
 int hf_namespace_list(struct hf_driver *drv, uint32_t *nsids, uint32_t max,

@@ -221,9 +221,76 @@ static bool never(const void *arg)
 	return false;
 }
 
-int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
-			  struct hf_error *err)
+/* Neither starting nor being reset: it works, or never will. */
+static bool has_settled(const void *arg)
 {
+	enum hf_driver_state state = hf_driver_state(arg);
+
+	return state != HF_DRIVER_STARTING && state != HF_DRIVER_RECOVERING;
+}
+
+/* What a command may take in all, before it is sent as well as after. */
+static uint32_t patience_ms(const struct hf_driver *drv,
+			    const struct hf_command *command)
+{
+	if (drv->options.io_timeout_ms == 0) {
+		return 0; /* deadlines are off */
+	}
+	return command->timeout_ms != 0 ? command->timeout_ms
+					: drv->options.admin_timeout_ms;
+}
+
+static int not_sent(struct hf_driver *drv, const struct hf_command *command,
+		    struct hf_error *err)
+{
+	return hf_error_set(err, -ETIMEDOUT,
+			    "%s: admin command %02xh was not sent: the "
+			    "controller was not ready to take it within %u ms, "
+			    "as while it is reset",
+			    drv->dev->id, command->opcode,
+			    patience_ms(drv, command));
+}
+
+static int wait_until(struct hf_driver *drv, const struct hf_command *command,
+		      uint64_t deadline_ns, struct hf_error *err)
+{
+	if (hf_control_wait(drv, has_settled, drv, deadline_ns) != 0) {
+		return not_sent(drv, command, err);
+	}
+	switch (hf_driver_state(drv)) {
+	case HF_DRIVER_FAILED:
+		return hf_error_set(err, -ENODEV, "%s: %s", drv->dev->id,
+				    drv->failure.message);
+	case HF_DRIVER_CLOSING:
+		return hf_error_set(err, -ECANCELED, "%s: the driver is closed",
+				    drv->dev->id);
+	case HF_DRIVER_STARTING:
+	case HF_DRIVER_READY:
+	case HF_DRIVER_RECOVERING:
+		break;
+	}
+	return 0;
+}
+
+static uint64_t deadline_of(const struct hf_driver *drv,
+			    const struct hf_command *command)
+{
+	uint32_t timeout_ms = patience_ms(drv, command);
+
+	return timeout_ms != 0 ? hf_deadline_ms(timeout_ms) : UINT64_MAX;
+}
+
+int hf_admin_up_wait(struct hf_driver *drv, const struct hf_command *command,
+		     struct hf_error *err)
+{
+	return wait_until(drv, command, deadline_of(drv, command), err);
+}
+
+/* Sends it once the controller takes it, and sleeps until it has ended. */
+static int command_once(struct hf_driver *drv, struct hf_command *command,
+			struct hf_error *err)
+{
+	uint64_t deadline_ns = deadline_of(drv, command);
 	struct waiting_command waiting = {
 		.command = command,
 		.iov = {command->data, command->data_len_bytes},
@@ -238,9 +305,9 @@ int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
 
 	command_sqe(&sqe, command);
 	for (;;) {
-		if (hf_driver_state(drv) == HF_DRIVER_FAILED) {
-			return hf_error_set(err, -ENODEV, "%s: %s",
-					    drv->dev->id, drv->failure.message);
+		rc = wait_until(drv, command, deadline_ns, err);
+		if (rc != 0) {
+			return rc;
 		}
 		rc = hf_admin_issue(drv, &sqe, &data, command->to_device != 0,
 				    HF_SLOT_ADMIN, command->timeout_ms,
@@ -248,16 +315,48 @@ int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
 		if (rc != -EAGAIN) {
 			break;
 		}
+		if (hf_deadline_passed(deadline_ns)) {
+			return not_sent(drv, command, err);
+		}
 		(void)!hf_control_wait(drv, never, NULL, hf_deadline_ms(10));
 	}
-	if (rc != 0) {
-		return rc == -EPERM ? closed(drv, &sqe, err)
-				    : hf_admin_error(drv, 0, &sqe, rc, err);
+	if (rc == -EPERM) {
+		return closed(drv, &sqe, err);
 	}
+	if (rc == 0) {
+		rc = hf_control_wait(drv, is_done, &waiting, UINT64_MAX);
+	}
+	if (rc == 0) {
+		rc = waiting.result;
+	}
+	return hf_admin_error(drv, 0, &sqe, rc, err);
+}
 
-	rc = hf_control_wait(drv, is_done, &waiting, UINT64_MAX);
-	if (rc != 0) {
-		return hf_admin_error(drv, 0, &sqe, rc, err);
+/* Asks, and changes nothing: may be sent twice. A log page whose reading can
+ * be made to do something (Log Specific Field) is not among them. */
+static bool is_question(const struct hf_command *command)
+{
+	switch (command->opcode) {
+	case nvme_admin_identify:
+	case nvme_admin_get_features:
+		return true;
+	case nvme_admin_get_log_page:
+		return (command->cdw10 >> 8 & 0x7f) == 0;
+	default:
+		return false;
 	}
-	return hf_admin_error(drv, 0, &sqe, waiting.result, err);
+}
+
+int hf_admin_command_wait(struct hf_driver *drv, struct hf_command *command,
+			  struct hf_error *err)
+{
+	int rc = -ECONNRESET;
+
+	for (uint32_t i = 0; rc == -ECONNRESET && i < RESETS_MAX; i++) {
+		rc = command_once(drv, command, err);
+		if (!is_question(command)) {
+			break;
+		}
+	}
+	return rc;
 }

@@ -42,11 +42,19 @@ int hf_admin_issue(struct hf_driver *drv, const struct nvme_sqe *sqe,
 		   const struct hf_data *data, bool to_device, uint8_t kind,
 		   uint32_t timeout_ms, hf_request_done *done, void *ctx);
 
+/* Waits until the driver takes admin commands, as long as the command's
+ * deadline allows. Return: 0, -ETIMEDOUT, or why it never will. */
+int hf_admin_up_wait(struct hf_driver *drv, const struct hf_command *command,
+		     struct hf_error *err);
+
 /**
  * hf_admin_command_wait() - any admin command, and wait for its end
  * @drv: the driver
  * @command: the command; receives the result
  * @err: what went wrong
+ *
+ * Sent when no reset is under way; what only asks is asked again after a reset
+ * that took it away.
  *
  * Return: 0, -errno or the status word.
  */

@@ -248,11 +248,12 @@ static void a_fatal_status_leads_to_a_reset(void **state)
 static void an_admin_command_that_hangs_leads_to_a_reset(void **state)
 {
 	struct rig *rig = *state;
-	struct hf_command command = {.opcode = 0x0a, .cdw10 = 7};
+	/* Arbitration; nothing that only asks is left at that. */
+	struct hf_command command = {.opcode = 0x09, .cdw10 = 1};
 	struct scene scene;
 
 	scene_open(&scene, rig, 0);
-	rig_rule(rig, "admin-get-features,nth=1:drop");
+	rig_rule(rig, "admin-set-features,fid=1,nth=1:drop");
 	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err),
 			 -ECONNRESET);
 

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -229,6 +230,135 @@ static void opening_is_not_tried_for_ever(void **state)
 	rig->ns = NULL;
 }
 
+/* Arbitration: it sets something, and is not sent twice. */
+static struct hf_command setting(void)
+{
+	return (struct hf_command){.opcode = 0x09, .cdw10 = 1, .cdw11 = 7};
+}
+
+static void an_admin_command_waits_for_the_end_of_a_reset(void **state)
+{
+	struct hf_command command = setting();
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	rig_rule(rig, "reg-cc,write,value=1/1:delay=50ms");
+	for (uint32_t i = 0; i < 8; i++) {
+		force_reset(rig);
+		/* At another step of it each time. */
+		for (uint32_t k = 0; k < i; k++) {
+			rig_turn(rig, 10);
+		}
+		assert_int_equal(
+			hf_admin_command(rig->drv, &command, &rig->err), 0);
+		assert_int_equal(hf_driver_state(rig->drv), HF_DRIVER_READY);
+	}
+
+	assert_int_equal(rig->drv->resets, 8);
+}
+
+static void an_admin_command_waits_until_the_driver_is_up(void **state)
+{
+	struct hf_command command = setting();
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig_make(rig);
+	assert_int_equal(
+		hf_driver_start(&rig->drv, rig->dev, &rig->options, &rig->err),
+		0);
+	rig->dev = NULL;
+
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err), 0);
+}
+
+static void its_waiting_is_bounded_by_its_deadline(void **state)
+{
+	struct hf_command command = setting();
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	uint32_t sent = rig_rule(rig, "admin-set-features,fid=1:note");
+	slow_reset(rig);
+	command.timeout_ms = 20;
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err),
+			 -ETIMEDOUT);
+	assert_non_null(strstr(rig->err.message, "was not sent"));
+	assert_int_equal(rig_hits(rig, sent), 0);
+	command.timeout_ms = 0;
+
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err), 0);
+}
+
+/* It may have happened: that is for its caller to judge. */
+static void what_sets_something_is_sent_once(void **state)
+{
+	struct hf_command command = setting();
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig->options.admin_timeout_ms = 300;
+	rig_open(rig);
+	uint32_t sent = rig_rule(rig, "admin-set-features,fid=1:drop");
+
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err),
+			 -ECONNRESET);
+	assert_int_equal(rig_hits(rig, sent), 1);
+}
+
+static void what_only_asks_is_asked_again_after_a_reset(void **state)
+{
+	static uint8_t page[4096];
+	struct hf_command asks[] = {
+		{.opcode = 0x0a, .cdw10 = 7},
+		{.opcode = 0x06,
+		 .cdw10 = 2, /* a list that no reset asks for */
+		 .data = page,
+		 .data_len_bytes = sizeof(page)},
+		{.opcode = 0x02,
+		 .nsid = UINT32_MAX,
+		 .cdw10 = 127 << 16 | 2,
+		 .data = page,
+		 .data_len_bytes = 512},
+	};
+	static const char *const lost[] = {
+		"admin-get-features,nth=1:drop",
+		"admin-identify,cns=2,nth=1:drop",
+		"admin-get-log-page,nth=1:drop",
+	};
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig->options.admin_timeout_ms = 300;
+	rig_open(rig);
+	for (uint32_t i = 0; i < 3; i++) {
+		uint32_t rule = rig_rule(rig, lost[i]);
+
+		assert_int_equal(
+			hf_admin_command(rig->drv, &asks[i], &rig->err), 0);
+		assert_int_equal(rig_hits(rig, rule), 1);
+	}
+
+	assert_int_equal(rig->drv->resets, 3);
+}
+
+static void whoever_waits_is_told_when_the_controller_is_given_up(void **state)
+{
+	struct hf_command command = setting();
+	struct rig *rig = *state;
+
+	alarm(ALARM_S);
+	rig_open(rig);
+	rig_rule(rig, "admin-identify,cns=1:status=06h+dnr");
+	force_reset(rig);
+
+	assert_int_equal(hf_admin_command(rig->drv, &command, &rig->err),
+			 -ENODEV);
+	assert_non_null(strstr(rig->err.message, "identify the controller"));
+}
+
 /* ---- lost interrupts */
 
 static void a_lost_interrupt_is_found_long_before_the_deadline(void **state)
@@ -425,6 +555,12 @@ int main(void)
 		rig_test(a_namespace_opens_while_the_controller_is_reset),
 		rig_test(a_namespace_opens_although_resets_take_its_commands),
 		rig_test(opening_is_not_tried_for_ever),
+		rig_test(an_admin_command_waits_for_the_end_of_a_reset),
+		rig_test(an_admin_command_waits_until_the_driver_is_up),
+		rig_test(its_waiting_is_bounded_by_its_deadline),
+		rig_test(what_sets_something_is_sent_once),
+		rig_test(what_only_asks_is_asked_again_after_a_reset),
+		rig_test(whoever_waits_is_told_when_the_controller_is_given_up),
 		rig_test(a_lost_interrupt_is_found_long_before_the_deadline),
 		rig_test(a_device_that_is_gone_for_a_moment_is_reset),
 		rig_test(a_controller_that_keeps_failing_is_given_up),
