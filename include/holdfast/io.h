@@ -376,10 +376,10 @@ HF_API HF_MUST_CHECK int hf_io_command(struct hf_driver *drv,
  * (creating and deleting queues, Asynchronous Event Request, Doorbell Buffer
  * Config, and Set Features of Number of Queues).
  *
- * While the controller starts or is reset, it waits for the end of that, as long
- * as the command's deadline allows. A reset that takes the command away ends it
- * with -ECONNRESET, which says that it may have happened; one that only asks
- * (Identify, Get Features, Get Log Page) is sent again.
+ * While the controller starts or is reset, it waits for the end of that, as
+ * long as the command's deadline allows. A reset that takes the command away
+ * ends it with -ECONNRESET, which says that it may have happened; one that only
+ * asks (Identify, Get Features, Get Log Page) is sent again.
  *
  * Context: blocks; any thread but one of holdfast's own.
  * Return: 0, -ETIMEDOUT for what was not sent, -ENODEV when the controller was

@@ -97,7 +97,10 @@ int hf_qpair_put(struct hf_qpair *qp, const struct hf_request *request)
 
 void hf_qpair_commit(struct hf_qpair *qp)
 {
-	if (!hf_sq_dirty(&qp->sq)) {
+	/* In the midst of a reset the ring holds what is to be repeated, and
+	 * the controller does not have the queue yet: it is told when the
+	 * queue goes live. */
+	if (!hf_sq_dirty(&qp->sq) || HF_UNLIKELY(!hf_qpair_reaps(qp))) {
 		return;
 	}
 

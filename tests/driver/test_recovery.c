@@ -44,7 +44,8 @@ static void ask_and_note(struct hf_io *io, int result)
 	(void)work;
 }
 
-static void asker_submit(struct asker *asker, enum hf_op op)
+static void asker_submit_flagged(struct asker *asker, enum hf_op op,
+				 uint32_t flags)
 {
 	struct hf_io *ios[IOS];
 
@@ -52,9 +53,15 @@ static void asker_submit(struct asker *asker, enum hf_op op)
 		rig_prep(&asker->work[i], asker->rig->ns, op, i * 8, 8,
 			 asker->data + i * 4096);
 		asker->work[i].io.done = ask_and_note;
+		asker->work[i].io.flags = flags;
 		ios[i] = &asker->work[i].io;
 	}
 	assert_int_equal(hf_submit(asker->queue, ios, IOS), IOS);
+}
+
+static void asker_submit(struct asker *asker, enum hf_op op)
+{
+	asker_submit_flagged(asker, op, 0);
 }
 
 static bool asker_ended(void *arg)
@@ -416,6 +423,45 @@ static void a_device_that_is_gone_for_a_moment_is_reset(void **state)
 	hf_queue_close(asker.queue);
 }
 
+/* Each doorbell of such an I/O would tell the controller of a queue that it
+ * does not have yet, and the commands that are to be repeated with it. */
+static void io_that_comes_at_each_step_of_a_reset(void **state)
+{
+	enum { STEPS = 40 };
+	struct rig *rig = *state;
+	struct asker asker;
+	struct rig_io late;
+	struct hf_io *io = &late.io;
+
+	rig->emu_options.serve = HF_EMU_MANUAL;
+	asker_open(&asker, rig);
+	for (uint32_t steps = 0; steps < STEPS; steps++) {
+		rig->pump = false;
+		asker_submit_flagged(&asker, HF_OP_WRITE, HF_IO_REPEATABLE);
+		force_reset(rig);
+		for (uint32_t k = 0; k < steps; k++) {
+			(void)hf_emu_process(rig->emu, 1);
+			(void)hf_driver_process(rig->drv);
+		}
+		/* One that does not stay to ring again later. */
+		rig_prep(&late, rig->ns, HF_OP_READ, 0, 8, asker.data);
+		io->flags = HF_IO_NOWAIT;
+		int rc = hf_submit(asker.queue, &io, 1);
+		rig->pump = true;
+		rig_until(rig, asker_ended, &asker);
+		all_ended_once_with(&asker, 0);
+		assert_true(rc == -EAGAIN || rc == 1);
+		if (rc == 1) {
+			assert_int_equal(rig_finish(rig, asker.queue, &late),
+					 0);
+		}
+		assert_int_equal(rig->drv->resets, steps + 1);
+		assert_false(rig_logged(rig, "doorbell"));
+		(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+	}
+	hf_queue_close(asker.queue);
+}
+
 /* ---- given up for good */
 
 static void a_controller_that_keeps_failing_is_given_up(void **state)
@@ -563,6 +609,7 @@ int main(void)
 		rig_test(whoever_waits_is_told_when_the_controller_is_given_up),
 		rig_test(a_lost_interrupt_is_found_long_before_the_deadline),
 		rig_test(a_device_that_is_gone_for_a_moment_is_reset),
+		rig_test(io_that_comes_at_each_step_of_a_reset),
 		rig_test(a_controller_that_keeps_failing_is_given_up),
 		rig_test(an_aborted_command_that_is_executed_late),
 		rig_test(nothing_ends_before_the_controller_has_stopped),
