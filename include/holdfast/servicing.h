@@ -23,20 +23,22 @@ struct hf_carry;
 
 /**
  * hf_driver_save() - stop at a point that a successor can go on from
- * @drv: a driver that is ready
+ * @drv: a driver that is ready, or resets its controller
  * @bytes: receives the saved state, a Protocol Buffers message, for free()
  * @len_bytes: receives its length
  * @err: why it cannot be saved; may be NULL
  *
  * Nothing is drained: commands stay under way, and their completions are the
  * successor's. I/O that waits its turn and was not begun ends with -ECANCELED
- * in here. Afterwards only hf_driver_carry(), hf_driver_leave(),
- * hf_driver_resume() and hf_driver_close() may be called.
+ * in here. A reset that is under way is the successor's, which begins it anew.
+ * Afterwards only hf_driver_carry(), hf_driver_leave(), hf_driver_resume() and
+ * hf_driver_close() may be called.
  *
  * Context: control path; no other thread may be inside a call.
  * Return: 0; -EPERM when keeping the controller alive is switched off; -EBUSY
- * while it is not ready; -ENOTSUP for a device that cannot outlive the
- * process; -ENOMEM. On failure the driver runs on.
+ * while it is starting, or looks for a controller whose registers cannot be
+ * read; -ENOTSUP for a device that cannot outlive the process; -ENOMEM. On
+ * failure the driver runs on.
  */
 HF_API HF_MUST_CHECK int hf_driver_save(struct hf_driver *drv, uint8_t **bytes,
 					size_t *len_bytes,

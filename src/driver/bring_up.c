@@ -559,6 +559,17 @@ static void begin_again(struct hf_driver *drv)
 	drv->bringing_up = true;
 }
 
+void hf_driver_go_on(struct hf_driver *drv)
+{
+	if (hf_driver_state(drv) == HF_DRIVER_RECOVERING) {
+		/* That try has not failed: no longer pause, none less. */
+		drv->recoveries--;
+		begin_again(drv);
+	} else {
+		hf_driver_unfence(drv);
+	}
+}
+
 static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 {
 	drv->bringing_up = false;

@@ -21,6 +21,9 @@ int hf_bring_up_step_disable(struct hf_driver *drv, struct hf_job *job,
 
 /* Fences every queue: nothing more is issued or reaped. */
 void hf_driver_fence(struct hf_driver *drv, enum hf_qpair_state state);
+/* After a fence that was not needed: the queues go on, or the reset that was
+ * under way begins anew. */
+void hf_driver_go_on(struct hf_driver *drv);
 /* They go on; while inherited I/O is drained, with nothing new. */
 void hf_driver_unfence(struct hf_driver *drv);
 

@@ -28,8 +28,8 @@
 #define CSTS_CFS     2u
 #define DBL_ASQ_MASK 0xfffull
 
-/* Its driver died while it reset the controller: what the ledger says of rings
- * and registers holds again once that was done anew. */
+/* Its driver died, or was saved, while it reset the controller: what the ledger
+ * says of rings and registers holds again once that was done anew. */
 static bool is_resetting(const struct hf_driver *drv)
 {
 	return drv->ledger.header->resetting != 0;
@@ -537,7 +537,7 @@ static void go_live(struct hf_driver *drv)
 	clean_up_half_made(drv);
 	if (is_resetting(drv)) {
 		hf_bring_up_again(drv, "the process that was resetting it "
-				       "died");
+				       "is gone");
 	} else {
 		hf_aer_start(drv);
 		hf_driver_set_state(drv, HF_DRIVER_READY);

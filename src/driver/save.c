@@ -24,12 +24,18 @@ static int check_allowed(struct hf_driver *drv, struct hf_error *err)
 		return hf_error_set(err, -ENOTSUP, "%s: %s", drv->dev->id,
 				    hf_policy_rules_out_keepalive(drv));
 	}
-	if (hf_driver_state(drv) != HF_DRIVER_READY) {
+	enum hf_driver_state state = hf_driver_state(drv);
+	/* The successor reads its registers. */
+	bool gone = state == HF_DRIVER_RECOVERING && drv->vanished;
+	if (gone ||
+	    (state != HF_DRIVER_READY && state != HF_DRIVER_RECOVERING)) {
 		return hf_error_set(err, -EBUSY,
-				    "%s: the driver is not ready (starting, "
-				    "recovering, closing or failed), and only "
-				    "a ready one can be saved",
-				    drv->dev->id);
+				    "%s: the driver is %s, and only one that "
+				    "works or resets its controller can be "
+				    "saved",
+				    drv->dev->id,
+				    gone ? "looking for its controller"
+					 : "starting, closing or failed");
 	}
 	return 0;
 }
@@ -52,12 +58,14 @@ int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 	pthread_mutex_lock(&drv->control);
 	int rc = check_allowed(drv, err);
 	if (rc == 0) {
-		/* No doorbell is owed after this: each batch ends with one. */
+		/* No doorbell is owed after this: each batch ends with one. A
+		 * reset stops where it is; the ledger says that there was one,
+		 * and the successor begins it anew. */
 		hf_driver_fence(drv, HF_QPAIR_FENCED);
 		hf_steps_mark(&drv->save_steps, "fence the queues");
 		rc = hf_saved_encode(&drv->ledger, bytes, len_bytes, err);
 		if (rc != 0) {
-			hf_driver_unfence(drv);
+			hf_driver_go_on(drv);
 		}
 	}
 	if (rc == 0) {
@@ -79,7 +87,7 @@ void hf_save_undo(struct hf_driver *drv)
 	pthread_mutex_lock(&drv->control);
 	if (drv->saved) {
 		drv->saved = false;
-		hf_driver_unfence(drv);
+		hf_driver_go_on(drv);
 		hf_driver_kick(drv);
 	}
 	pthread_mutex_unlock(&drv->control);

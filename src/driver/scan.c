@@ -423,8 +423,12 @@ static bool open_known(struct hf_driver *drv, uint32_t nsid,
 {
 	pthread_mutex_lock(&drv->control);
 	struct hf_namespace *ns = find(drv, nsid);
-	bool known = ns != NULL && !ns->open &&
-		     hf_driver_state(drv) == HF_DRIVER_READY;
+	enum hf_driver_state state = hf_driver_state(drv);
+	/* While a reset is under way, too: its I/O is to be attached to before
+	 * that ends it, and the reset looks at all namespaces anew. */
+	bool known =
+		ns != NULL && !ns->open &&
+		(state == HF_DRIVER_READY || state == HF_DRIVER_RECOVERING);
 
 	if (known) {
 		ns->open = true;

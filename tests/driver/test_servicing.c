@@ -232,17 +232,6 @@ static void a_saved_driver_goes_on_when_nobody_comes(void **state)
 	heirs_end(rig);
 }
 
-static void a_driver_that_recovers_is_not_saved(void **state)
-{
-	struct rig *rig = *state;
-
-	heirs_open(rig);
-	rig->drv->state = HF_DRIVER_RECOVERING;
-	assert_int_equal(heirs_let_go(rig, true), -EBUSY);
-	rig->drv->state = HF_DRIVER_READY;
-	heirs_end(rig);
-}
-
 static void many_controllers_are_replaced_side_by_side(void **state)
 {
 	void *each[4];
@@ -287,7 +276,6 @@ int main(void)
 		rig_test(keeping_alive_is_switched_off_at_run_time),
 		rig_test(keeping_alive_is_off_from_the_start_if_asked),
 		rig_test(a_saved_driver_goes_on_when_nobody_comes),
-		rig_test(a_driver_that_recovers_is_not_saved),
 		cmocka_unit_test(many_controllers_are_replaced_side_by_side),
 	};
 

@@ -192,14 +192,56 @@ static void closed_at_each_step_of_a_reset(void **state)
 	assert_true(steps > 5);
 }
 
-/* Saving is refused until all is well; then closing ends what was saved. */
+/* At each step of a reset; then closing ends what was saved, or what went on
+ * after it. */
 static void closed_around_a_save(void **state)
 {
-	bool saved = false;
+	bool over = false;
 
 	(void)state;
 	alarm(ALARM_S);
-	for (uint32_t steps = 0; !saved && steps < STEPS_MAX; steps++) {
+	for (uint32_t steps = 0; !over && steps < STEPS_MAX; steps++) {
+		struct life life = life_begin(true);
+		struct rig *rig = life.rig;
+		uint8_t *bytes = NULL;
+		size_t len;
+
+		rig_open(rig);
+		rig->ops.carry = fake_carry;
+		rig->pump = false;
+		submit_on(&life, 0);
+		force_reset(rig);
+		for (uint32_t i = 0; i < steps / 2; i++) {
+			step(rig);
+		}
+		over = hf_driver_state(rig->drv) == HF_DRIVER_READY;
+		assert_int_equal(
+			hf_driver_save(rig->drv, &bytes, &len, &rig->err), 0);
+		free(bytes);
+		if (steps % 2 == 1) {
+			assert_int_equal(hf_driver_resume(rig->drv, &rig->err),
+					 0);
+		}
+		life_end(&life);
+	}
+	assert_true(over);
+}
+
+static bool is_up(void *arg)
+{
+	struct rig *rig = arg;
+
+	return hf_driver_state(rig->drv) == HF_DRIVER_READY;
+}
+
+/* Nobody came for what was saved: the reset is begun anew. */
+static void saved_at_each_step_of_a_reset_it_goes_on(void **state)
+{
+	bool over = false;
+
+	(void)state;
+	alarm(ALARM_S);
+	for (uint32_t steps = 0; !over && steps < STEPS_MAX; steps++) {
 		struct life life = life_begin(true);
 		struct rig *rig = life.rig;
 		uint8_t *bytes = NULL;
@@ -213,17 +255,22 @@ static void closed_around_a_save(void **state)
 		for (uint32_t i = 0; i < steps; i++) {
 			step(rig);
 		}
-		int rc = hf_driver_save(rig->drv, &bytes, &len, &rig->err);
-		saved = rc == 0;
-		assert_true(saved || rc == -EBUSY);
+		over = hf_driver_state(rig->drv) == HF_DRIVER_READY;
+		assert_int_equal(
+			hf_driver_save(rig->drv, &bytes, &len, &rig->err), 0);
 		free(bytes);
-		if (steps % 2 == 1 && saved) {
-			assert_int_equal(hf_driver_resume(rig->drv, &rig->err),
-					 0);
+		assert_int_equal(hf_driver_resume(rig->drv, &rig->err), 0);
+		rig->pump = true;
+		rig_until(rig, is_up, rig);
+		assert_int_equal(hf_read(rig->ns, 0, 8, life.data), 0);
+		assert_int_equal(rig->drv->resets, 1);
+		for (uint32_t i = 0; i < IOS; i++) {
+			assert_int_equal(life.work[i].calls, 1);
+			assert_int_equal(life.work[i].result, -ECONNRESET);
 		}
 		life_end(&life);
 	}
-	assert_true(saved);
+	assert_true(over);
 }
 
 static void *close_it(void *arg)
@@ -400,6 +447,7 @@ int main(void)
 		cmocka_unit_test(closed_at_each_step_of_making_a_queue),
 		cmocka_unit_test(closed_at_each_step_of_a_reset),
 		cmocka_unit_test(closed_around_a_save),
+		cmocka_unit_test(saved_at_each_step_of_a_reset_it_goes_on),
 		cmocka_unit_test(
 			closed_by_another_thread_while_threads_open_it),
 		cmocka_unit_test(pulled_out_at_each_access_of_opening),
