@@ -24,6 +24,7 @@ struct serve_options {
 	uint64_t size_bytes;
 	uint64_t queues;
 	uint64_t read_percent;
+	uint64_t timeout_ms;
 	bool no_load;
 	bool standby;
 	bool successor;

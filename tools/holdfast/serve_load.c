@@ -122,6 +122,7 @@ static void done(struct hf_io *io, int result)
 		outcome = LOAD_NOT_BEGUN;
 	} else if (result) {
 		note_failure(load, io, result);
+		serve_shared_end(load->shared, result);
 		outcome = LOAD_FAILED;
 	} else if (io->op == HF_OP_READ &&
 		   !load_check(load->table, mine->slot, io->buf, &fault)) {
@@ -175,6 +176,7 @@ static bool prepare(struct serve_worker *worker, struct serve_io *io)
 		load_get_slot(table, io->slot, &slot);
 		io->sequence = slot.sequence;
 		io->io.flags = HF_IO_NOWAIT;
+		io->io.timeout_ms = load->shared->timeout_ms;
 		io->io.cookie = load_cookie(table, io->slot);
 		io->io.done = done;
 		io->io.user = io;

@@ -59,6 +59,7 @@ static int plan_geometry(struct serve_owner *owner,
 	owner->shared->workers = driver.cpu_count;
 	owner->shared->depth = (uint32_t)plan->depth;
 	owner->shared->read_percent = (uint32_t)plan->read_percent;
+	owner->shared->timeout_ms = (uint32_t)plan->timeout_ms;
 	if (plan->io_bytes % info->block_bytes) {
 		return cli_usage(owner->args,
 				 "--bs %" PRIu64 " is no multiple of the block "
@@ -564,6 +565,7 @@ struct json_object *serve_owner_status(struct serve_owner *owner)
 	}
 	out_ns(tree, "save_ns", owner->shared->save_ns);
 	out_ns(tree, "restore_ns", owner->shared->restore_ns);
+	serve_shared_show_ends(owner->shared, tree);
 	serve_shared_show_gaps(owner->shared, tree);
 	serve_shared_show_steps(owner->shared, tree);
 	out_text(tree, "fault", owner->shared->fault);

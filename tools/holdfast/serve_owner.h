@@ -46,6 +46,7 @@ struct serve_plan {
 	uint64_t size_bytes;
 	uint64_t queues;
 	uint64_t read_percent;
+	uint64_t timeout_ms;
 	bool no_load;
 };
 

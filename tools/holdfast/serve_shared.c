@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <holdfast/error.h>
+
 #define SERVE_MAGIC   UINT64_C(0x31455652455346) /* "FSERVE1" */
-#define SERVE_VERSION 2
+#define SERVE_VERSION 3
 
 static struct serve_shared *map_shared(int fd)
 {
@@ -143,6 +145,47 @@ void serve_shared_show_steps(const struct serve_shared *shared,
 		last_ns = step->ended_ns;
 	}
 	out_add(tree, "handover", list);
+}
+
+void serve_shared_end(struct serve_shared *shared, int result)
+{
+	for (uint32_t i = 0; i < SERVE_ENDS_MAX; i++) {
+		struct serve_end *end = &shared->ends[i];
+		int32_t found = 0;
+
+		/* Whoever comes first takes the place for its result. */
+		if (__atomic_compare_exchange_n(&end->result, &found, result,
+						false, __ATOMIC_RELAXED,
+						__ATOMIC_RELAXED) ||
+		    found == result) {
+			__atomic_fetch_add(&end->count, 1, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+	__atomic_fetch_add(&shared->other_ends, 1, __ATOMIC_RELAXED);
+}
+
+void serve_shared_show_ends(const struct serve_shared *shared,
+			    struct json_object *tree)
+{
+	struct json_object *list = out_array();
+
+	for (uint32_t i = 0; i < SERVE_ENDS_MAX; i++) {
+		const struct serve_end *end = &shared->ends[i];
+		struct json_object *entry;
+		char words[160];
+
+		if (end->result == 0) {
+			break;
+		}
+		entry = out_object();
+		out_number(entry, "count", end->count);
+		out_text(entry, "result",
+			 hf_result_text(end->result, words, sizeof(words)));
+		out_push(list, entry);
+	}
+	out_add(tree, "ends", list);
+	out_number(tree, "other_ends", shared->other_ends);
 }
 
 void serve_shared_fault(struct serve_shared *shared, const char *text)

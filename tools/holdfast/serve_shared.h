@@ -36,6 +36,15 @@ struct serve_step {
 	uint64_t ended_ns; /* CLOCK_MONOTONIC */
 };
 
+#define SERVE_ENDS_MAX 32
+
+/* Commands of the load that ended with something else than success. */
+struct serve_end {
+	int32_t result; /* as a callback is told; 0: not used */
+	uint32_t reserved;
+	uint64_t count;
+};
+
 struct serve_shared {
 	uint64_t magic;
 	uint32_t version;
@@ -44,8 +53,8 @@ struct serve_shared {
 	uint32_t read_percent;
 	uint32_t way; /* enum serve_way of the next owner */
 	uint32_t nsid;
-	uint32_t kept; /* a keeper holds the set, or there is none to */
-	uint32_t reserved;
+	uint32_t kept;       /* a keeper holds the set, or there is none to */
+	uint32_t timeout_ms; /* deadline of each command; 0: the default */
 	char address[512];
 	char keeper[108];
 	uint64_t last_ns;    /* the load's newest completion */
@@ -57,6 +66,8 @@ struct serve_shared {
 	struct serve_gaps gaps[SERVE_WAYS];
 	uint32_t step_count;
 	struct serve_step steps[SERVE_STEPS_MAX]; /* of the last one */
+	struct serve_end ends[SERVE_ENDS_MAX]; /* in the order of appearance */
+	uint64_t other_ends;                   /* that found no place there */
 	char fault[400]; /* the first thing that was wrong, "" for nothing */
 };
 
@@ -83,6 +94,12 @@ void serve_shared_step(struct serve_shared *shared, const char *name,
 /* "handover": the steps, each with its time and when it was over. */
 void serve_shared_show_steps(const struct serve_shared *shared,
 			     struct json_object *tree);
+
+/* A command ended with @result, which is not 0. Any thread. */
+void serve_shared_end(struct serve_shared *shared, int result);
+/* "ends": for each result its count and what it is in words. */
+void serve_shared_show_ends(const struct serve_shared *shared,
+			    struct json_object *tree);
 
 /* The first fault stays. Any thread. */
 void serve_shared_fault(struct serve_shared *shared, const char *text);

@@ -252,6 +252,7 @@ static int begin_alone(struct serve *serve)
 		.size_bytes = opt->size_bytes,
 		.queues = opt->queues,
 		.read_percent = opt->read_percent,
+		.timeout_ms = opt->timeout_ms,
 		.no_load = opt->no_load,
 	};
 	bool found = false;
