@@ -373,9 +373,11 @@ void hf_lifecycle_end(struct hf_driver *drv, int rc, const struct hf_error *err,
 		      int result)
 {
 	/* Also from a device that seems to be gone: registers that read as
-	 * ones are no proof that it does not write any more. */
-	if (rc != 0 && hf_dma_revoke(&drv->dev->dma, NULL) != 0 &&
-	    rc != -ENODEV) {
+	 * ones are no proof that it does not write any more. That there is
+	 * nobody left to take memory away from is one, as when the process
+	 * ended that was the controller. */
+	int revoked = rc != 0 ? hf_dma_revoke(&drv->dev->dma, NULL) : 0;
+	if (revoked != 0 && revoked != -ENODEV) {
 		hf_log_error(&drv->log,
 			     "%s; it may still write to memory, so that what "
 			     "is under way does not end",

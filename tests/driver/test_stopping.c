@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -261,6 +262,7 @@ static void saved_at_each_step_of_a_reset_it_goes_on(void **state)
 		free(bytes);
 		assert_int_equal(hf_driver_resume(rig->drv, &rig->err), 0);
 		rig->pump = true;
+		rig_turn(rig, 1); /* what was rung before that is served */
 		rig_until(rig, is_up, rig);
 		assert_int_equal(hf_read(rig->ns, 0, 8, life.data), 0);
 		assert_int_equal(rig->drv->resets, 1);
@@ -440,6 +442,139 @@ static void pulled_out_while_commands_are_under_way(void **state)
 	life_end(&life);
 }
 
+/* All ones may be an error of the link: who cannot take memory away from it
+ * does not give that memory back to its callers. */
+static void all_ones_are_no_proof_that_it_has_stopped(void **state)
+{
+	struct life life = life_begin(false);
+	struct rig *rig = life.rig;
+
+	(void)state;
+	alarm(ALARM_S);
+	rig_open(rig);
+	rig_rule(rig, "io-write:drop");
+	submit_on(&life, 0);
+	hf_queue_close(life.queue);
+	life.queue = NULL;
+	rig->fail_dma_unmap = true;
+	rig->fail_reset = true;
+	rig_rule(rig, "now:gone");
+	assert_int_equal(hf_driver_close(rig->drv, &rig->err), -EIO);
+	assert_non_null(strstr(rig->err.message, "is kept"));
+	for (uint32_t i = 0; i < IOS; i++) {
+		assert_int_equal(life.work[i].calls, 0);
+	}
+
+	/* The test's own clean-up: by now it can be stopped. */
+	rig->fail_dma_unmap = false;
+	rig->fail_reset = false;
+	hf_emu_fault_clear(rig->emu);
+	hf_emu_reset(rig->emu);
+	rig->drv->unstoppable = false;
+	life_end(&life);
+}
+
+/* Doorbells go nowhere, by register and in memory, before and after it. */
+static void pulled_out_while_doorbells_are_rung(void **state)
+{
+	(void)state;
+	alarm(ALARM_S);
+	for (uint32_t i = 0; i < 2 * IOS; i++) {
+		struct life life = life_begin(false);
+		struct rig *rig = life.rig;
+		uint32_t before = i / 2;
+
+		rig->options.shadow_doorbells =
+			i % 2 == 0 ? HF_SHADOW_DOORBELLS_ON
+				   : HF_SHADOW_DOORBELLS_OFF;
+		rig_open(rig);
+		life.data = hf_dma_alloc(rig->drv, 4096, &rig->err);
+		assert_int_equal(hf_queue_open(&life.queue, rig->drv, 0,
+					       HF_POLL, &rig->err),
+				 0);
+		for (uint32_t k = 0; k < IOS; k++) {
+			struct hf_io *io = &life.work[k].io;
+
+			if (k == before) {
+				rig_rule(rig, "now:gone");
+			}
+			rig_prep(&life.work[k], rig->ns, HF_OP_WRITE, k, 8,
+				 life.data);
+			assert_int_equal(hf_submit(life.queue, &io, 1), 1);
+			life.submitted++;
+		}
+		(void)rig_event(rig, HF_EVENT_CONTROLLER_LOST);
+		for (uint32_t k = before; k < IOS; k++) {
+			assert_int_equal(life.work[k].calls, 1);
+			assert_int_equal(life.work[k].result, -ENODEV);
+		}
+		life_end(&life);
+	}
+}
+
+/* ---- orderly removal */
+
+static int removal_fd = -1;
+
+static int fake_removal(struct hf_device *dev)
+{
+	(void)dev;
+	return removal_fd;
+}
+
+static struct life life_asked_to_end(void)
+{
+	struct life life = life_begin(false);
+	struct rig *rig = life.rig;
+
+	removal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_true(removal_fd >= 0);
+	rig_make(rig);
+	rig->ops.remove_request_fd = fake_removal;
+	rig_open(rig);
+	assert_int_equal(eventfd_write(removal_fd, 1), 0);
+	(void)rig_event(rig, HF_EVENT_REMOVE_REQUESTED);
+	return life;
+}
+
+/* It works until its user closes it, which is the answer. */
+static void asked_for_it_is_closed_in_order(void **state)
+{
+	uint8_t block[512] = {0};
+
+	(void)state;
+	alarm(ALARM_S);
+	struct life life = life_asked_to_end();
+	assert_int_equal(hf_write(life.rig->ns, 0, 1, block), 0);
+	uint32_t shutdown =
+		rig_rule(life.rig, "reg-cc,write,value=0x4000/0xc000:note");
+	rig_rule(life.rig, "io-write:drop");
+	submit_on(&life, 0);
+	hf_queue_close(life.queue);
+	life.queue = NULL;
+	assert_int_equal(hf_driver_close(life.rig->drv, &life.rig->err), 0);
+	life.rig->drv = NULL;
+	life.rig->ns = NULL;
+
+	assert_int_equal(rig_hits(life.rig, shutdown), 1);
+	assert_true(life.rig->is_released);
+	life_end(&life);
+	close(removal_fd);
+}
+
+/* With nothing under way, nothing else would have it looked at. */
+static void asked_for_and_then_taken_it_is_noticed(void **state)
+{
+	(void)state;
+	alarm(ALARM_S);
+	struct life life = life_asked_to_end();
+	rig_rule(life.rig, "now:gone");
+	(void)rig_event(life.rig, HF_EVENT_CONTROLLER_LOST);
+
+	life_end(&life);
+	close(removal_fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +589,10 @@ int main(void)
 		cmocka_unit_test(pulled_out_at_each_access_of_a_reset),
 		cmocka_unit_test(pulled_out_at_each_access_of_closing),
 		cmocka_unit_test(pulled_out_while_commands_are_under_way),
+		cmocka_unit_test(all_ones_are_no_proof_that_it_has_stopped),
+		cmocka_unit_test(pulled_out_while_doorbells_are_rung),
+		cmocka_unit_test(asked_for_it_is_closed_in_order),
+		cmocka_unit_test(asked_for_and_then_taken_it_is_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
