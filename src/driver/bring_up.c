@@ -27,7 +27,6 @@
 /* Tries to bring a controller up again, and how often it may need to be, before
  * it is given up. Less than a minute apart is "again". */
 #define RECOVERIES_MAX 6u
-#define VANISHED_MS    500u
 #define FLAPS_MAX      512u
 #define RECOVERED_NS   (60 * HF_NS_PER_S)
 #define VERSION_2_0    0x00020000u
@@ -467,7 +466,7 @@ static int step_ready(struct hf_driver *drv, struct hf_job *job,
 static int wait_for_registers(struct hf_driver *drv, struct hf_job *job,
 			      struct hf_error *err)
 {
-	bool overdue = hf_job_overdue(job, VANISHED_MS);
+	bool overdue = hf_job_overdue(job, HF_VANISHED_MS);
 	uint32_t csts;
 
 	int rc = hf_ctrl_status(&drv->ctrl, &csts, err);

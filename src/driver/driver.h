@@ -30,6 +30,8 @@ enum {
 	HF_RESET_NOTES = 8,
 	/* Twice the largest block, 64 KiB, for one that is copied. */
 	HF_POOL_PAGES_MIN = 32,
+	/* Registers that read as ones for longer: the device is gone. */
+	HF_VANISHED_MS = 500,
 };
 
 /* A reset of the controller, for inspect. */

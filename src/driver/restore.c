@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <nvme/types.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/admin.h"
@@ -632,6 +634,24 @@ void hf_restore_undo(struct hf_driver *drv)
 	hf_lifecycle_abandon(drv);
 }
 
+/* All ones may be an error of the link, which passes: a device is gone that
+ * stays away, here as in a reset. */
+static int look_at_registers(struct hf_ctrl *ctrl, struct hf_device *device,
+			     struct hf_ctrl_live *live, struct hf_error *err)
+{
+	uint64_t deadline = hf_deadline_ms(HF_VANISHED_MS);
+	const struct timespec pause = {.tv_nsec = HF_NS_PER_MS};
+	int rc;
+
+	while ((rc = hf_ctrl_probe_live(ctrl, device,
+					device->inherited.header->capabilities,
+					live, err)) == -ENODEV &&
+	       !hf_deadline_passed(deadline)) {
+		nanosleep(&pause, NULL);
+	}
+	return rc;
+}
+
 int hf_restore(struct hf_driver **out, struct hf_device *device,
 	       const uint8_t *bytes, size_t len_bytes,
 	       const struct hf_driver_options *options, struct hf_error *err)
@@ -643,9 +663,7 @@ int hf_restore(struct hf_driver **out, struct hf_device *device,
 
 	int rc = prepare_options(&mine, options, device, err);
 	if (rc == 0) {
-		rc = hf_ctrl_probe_live(&ctrl, device,
-					device->inherited.header->capabilities,
-					&live, err);
+		rc = look_at_registers(&ctrl, device, &live, err);
 		hf_steps_mark(&device->steps, "read the registers");
 	}
 	if (rc == 0) {

@@ -329,6 +329,24 @@ static void another_controller_is_refused(void **state)
 	end_well(rig, rule);
 }
 
+static void a_controller_that_is_gone_for_a_moment_is_waited_for(void **state)
+{
+	static const char *const moments[] = {
+		"reg-csts,read,count=2:all-ones",
+		"reg-cap,count=2:all-ones",
+	};
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < HF_ARRAY_LEN(moments); i++) {
+		uint32_t rule = leave_behind(rig, false);
+
+		rig_rule(rig, moments[i]);
+		end_well(rig, rule);
+		hf_emu_destroy(rig->emu);
+		rig->emu = NULL;
+	}
+}
+
 static void a_controller_that_was_reset_is_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -526,6 +544,7 @@ int main(void)
 		rig_test(impossible_commands_are_refused),
 		rig_test(a_ledger_that_contradicts_itself_is_refused),
 		rig_test(another_controller_is_refused),
+		rig_test(a_controller_that_is_gone_for_a_moment_is_waited_for),
 		rig_test(a_controller_that_was_reset_is_refused),
 		rig_test(bytes_that_are_not_its_own_are_refused),
 		rig_test(other_namespaces_are_refused),
