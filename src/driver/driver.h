@@ -143,6 +143,7 @@ struct hf_driver {
 	bool draining;       /* nothing new is issued until drain_left is 0 */
 	uint32_t drain_left; /* atomic: inherited I/O without an owner */
 	uint32_t inherited_admin; /* a predecessor's admin commands */
+	bool found_failed;        /* the controller, when it was taken over */
 	bool admin_doubtful;      /* its doorbell may not have been rung */
 	bool *io_doubtful;        /* the same for each I/O queue */
 	bool unstoppable; /* it may touch memory for as long as it has power */

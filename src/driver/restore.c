@@ -34,25 +34,23 @@
  * says of rings and registers holds again once that was done anew. */
 static bool is_resetting(const struct hf_driver *drv)
 {
-	return drv->ledger.header->resetting != 0;
+	return drv->ledger.header->resetting != 0 || drv->found_failed;
 }
 
 static int check_ready(const struct hf_driver *drv,
 		       const struct hf_ctrl_live *live, struct hf_error *err)
 {
-	if ((live->cc & CC_ENABLE) == 0 || (live->csts & CSTS_RDY) == 0 ||
-	    (live->csts & CSTS_CFS) != 0) {
+	if ((live->cc & CC_ENABLE) == 0 || (live->csts & CSTS_RDY) == 0) {
 		return hf_error_set(err, -ENODEV,
 				    "%s: the controller is not ready (CC %#x, "
-				    "CSTS %#x): it was reset, or has failed, "
-				    "since its driver was there; clear it for "
-				    "a fresh start",
+				    "CSTS %#x): it was reset since its driver "
+				    "was there; clear it for a fresh start",
 				    drv->dev->id, live->cc, live->csts);
 	}
 	return 0;
 }
 
-static int check_registers(const struct hf_driver *drv,
+static int check_registers(struct hf_driver *drv,
 			   const struct hf_ctrl_live *live,
 			   struct hf_error *err)
 {
@@ -62,6 +60,8 @@ static int check_registers(const struct hf_driver *drv,
 	if (rc != 0) {
 		return rc;
 	}
+	/* Enabled, and failed since: its driver would have reset it, too. */
+	drv->found_failed = (live->csts & CSTS_CFS) != 0;
 	if (header->capabilities != drv->ctrl.cap ||
 	    header->version_register != drv->ctrl.vs) {
 		return hf_error_set(err, -ENODEV,
@@ -310,7 +310,7 @@ static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
 		rc = restore_admin(drv, err);
 		hf_steps_mark(steps, "take over the admin queue");
 	}
-	if (rc == 0 && !is_resetting(drv)) {
+	if (rc == 0 && drv->ledger.header->resetting == 0) {
 		rc = check_admin_registers(drv, live, err);
 	}
 	if (rc == 0) {
@@ -538,8 +538,11 @@ static void go_live(struct hf_driver *drv)
 	drv->ledger.header->restores++;
 	clean_up_half_made(drv);
 	if (is_resetting(drv)) {
-		hf_bring_up_again(drv, "the process that was resetting it "
-				       "is gone");
+		hf_bring_up_again(drv, drv->found_failed
+					       ? "it had failed (CSTS.CFS) "
+						 "when it was taken over"
+					       : "the process that was "
+						 "resetting it is gone");
 	} else {
 		hf_aer_start(drv);
 		hf_driver_set_state(drv, HF_DRIVER_READY);

@@ -312,7 +312,6 @@ static void another_controller_is_refused(void **state)
 		{"reg-acq:value=0x1000", "somebody else has driven it"},
 		{"reg-aqa:value=0x00030003", "somebody else has driven it"},
 		{"reg-csts,read:rdy-stuck=0", "not ready"},
-		{"reg-csts,read:value=2/2", "not ready"},
 		{"reg-cc,read:value=0/1", "not ready"},
 		{"reg-csts,read:all-ones", "gone"},
 		{"reg-cap:all-ones", "gone"},

@@ -184,11 +184,46 @@ static void killed_at_each_step_of_a_reset(void **state)
 	stopped_at_each_step(false);
 }
 
+/* Its driver did not live to see it fail, or was saved right before. */
+static void failed_before_it_is_taken_over(bool planned)
+{
+	struct work work = {.queue = NULL};
+	void *state = NULL;
+
+	alarm(ALARM_S);
+	assert_int_equal(rig_setup(&state), 0);
+	struct rig *rig = state;
+	rig->emu_options.serve = HF_EMU_MANUAL;
+	rig_open(rig);
+	heirs_begin(rig);
+	rig->pump = false;
+	submit(rig, &work);
+	assert_int_equal(heirs_let_go(rig, planned), 0);
+	(void)rig_rule(rig, "now:cfs");
+	assert_int_equal(heirs_adopt(rig), 0);
+	if (heirs_restore(rig) != 0 ||
+	    hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err) != 0) {
+		fail_msg("%s", rig->err.message);
+	}
+	attach(rig, &work);
+	finish(rig, &work);
+	heirs_end(rig);
+	assert_int_equal(rig_teardown(&state), 0);
+}
+
+static void a_controller_that_failed_meanwhile_is_reset(void **state)
+{
+	(void)state;
+	failed_before_it_is_taken_over(true);
+	failed_before_it_is_taken_over(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(saved_at_each_step_of_a_reset),
 		cmocka_unit_test(killed_at_each_step_of_a_reset),
+		cmocka_unit_test(a_controller_that_failed_meanwhile_is_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
