@@ -10,12 +10,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "process_end.h"
 #include "progress.h"
 #include "serve_keep.h"
 
 #define LOAD_NAME   "serve-load"
 #define SHARED_NAME "serve-shared"
 #define STDERR_NAME "serve-stderr"
+
+/* A successor that failed is waited for so long. */
+#define FAILED_MS 10000
 
 /* What is under way at the end is waited for so long. */
 #define DRAIN_MS 60000
@@ -474,6 +478,8 @@ int serve_owner_return(struct serve_owner *owner)
 	if (result) {
 		return cli_fail(owner->args, "%s", err.message);
 	}
+	/* One that has just failed may not have ended yet. */
+	(void)process_wait_for_end(hf_carry_owner(copy), FAILED_MS);
 	int code = serve_owner_take(owner, copy);
 	if (code == CLI_USAGE) {
 		code = cli_fail(owner->args, "%s", owner->busy);

@@ -2,13 +2,12 @@
 /* How a serving process comes to its device: from a live owner, a keeper, the
  * program before this one, or from nobody. */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "process_end.h"
 #include "serve.h"
 #include "serve_keep.h"
 #include "serve_turns.h"
@@ -120,23 +119,6 @@ static int take_from_owner(struct serve *serve)
 	return code;
 }
 
-/* The kernel tells: nobody looks again and again. False: after @timeout_ms it
- * still runs. */
-static bool wait_for_end(int pid, int timeout_ms)
-{
-	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	int ended = 1;
-
-	if (fd >= 0) {
-		do {
-			ended = poll(&wait, 1, timeout_ms);
-		} while (ended < 0 && errno == EINTR);
-		close(fd);
-	}
-	return ended == 1;
-}
-
 /* What the keeper has, once the process that drives the device has ended.
  * @early: what it had before, mapped ahead, or NULL; @found: whether it had
  * something. */
@@ -174,7 +156,7 @@ static int take_from_keeper(struct serve *serve, int timeout_ms,
 		hf_carry_free(early);
 		early = carry;
 		hf_carry_map_ahead(early);
-		if (!wait_for_end(owner, timeout_ms)) {
+		if (!process_wait_for_end(owner, timeout_ms)) {
 			hf_carry_free(early);
 			return cli_fail(serve->args,
 					"'%s' is driven by process %d, which "
@@ -219,7 +201,7 @@ static int stand_by(struct serve *serve)
 	/* While somebody answers to the name, a device without an owner is one
 	 * that is just being handed over. */
 	int owner = control_owner(serve->path);
-	while (owner > 0 && wait_for_end(owner, -1)) {
+	while (owner > 0 && process_wait_for_end(owner, -1)) {
 		owner = control_owner(serve->path);
 	}
 	serve_hurry(true);
@@ -237,7 +219,7 @@ static bool is_served(const struct serve *serve)
 {
 	int owner = control_owner(serve->path);
 
-	return owner > 0 && !wait_for_end(owner, DYING_MS);
+	return owner > 0 && !process_wait_for_end(owner, DYING_MS);
 }
 
 /* A controller that nobody drives: from the beginning, or from the keeper. */
