@@ -179,6 +179,12 @@ static void inspect_cancels_nothing(void **state)
 	load_drop(load);
 }
 
+/* A sanitizer makes several instructions of one: too many to step through. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define STEPS_THROUGH
+#endif
+
+#ifdef STEPS_THROUGH
 /* What the ledger says of a namespace, if anything: as before, or as the first
  * other thing that was seen of it. */
 struct seen {
@@ -225,10 +231,6 @@ static void step_to_the_end(struct seen *seen, pid_t pid)
 
 static void a_namespace_is_never_in_the_ledger_by_half(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	(void)state;
-	skip(); /* each instruction is several */
-#else
 	struct rig *rig = *state;
 	struct seen *seen = calloc(1, sizeof(*seen));
 
@@ -249,8 +251,8 @@ static void a_namespace_is_never_in_the_ledger_by_half(void **state)
 	step_to_the_end(seen, pid);
 	assert_true(seen->changed);
 	free(seen);
-#endif
 }
+#endif
 
 int main(void)
 {
@@ -262,7 +264,9 @@ int main(void)
 		LIST(another_namespace_in_its_place_is_not_taken_for_it),
 		LIST(no_event_request_is_posted_twice),
 		rig_test(inspect_cancels_nothing),
+#ifdef STEPS_THROUGH
 		rig_test(a_namespace_is_never_in_the_ledger_by_half),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
