@@ -182,5 +182,12 @@ int hf_vfu_conn_violation(struct hf_vfu_conn *conn, struct hf_error *err,
 			  const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Ends the connection for good: shut down, the socket reports a hang-up to
+ * whoever waits for one, and no late answer can be taken for another's. The
+ * connection's lock is held. Returns the code to fail with. */
+int hf_vfu_conn_lose(struct hf_vfu_conn *conn, int code, struct hf_error *err,
+		     const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 bool hf_vfu_conn_lost(const struct hf_vfu_conn *conn);
 const char *hf_vfu_command_name(uint32_t command);

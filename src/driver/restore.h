@@ -32,6 +32,13 @@ bool hf_restore_prototype(struct hf_driver *drv, uint32_t cpu);
  * is wanted. Control lock held. */
 void hf_restore_before_reset(struct hf_driver *drv);
 
+/* Frees the memory of a predecessor's queue that the controller has no more.
+ * @qid: its identifier. Control lock held. */
+void hf_restore_free_queue(struct hf_driver *drv, uint32_t qid);
+
+/* Deletes what the predecessor had made by half. Control lock held. */
+void hf_restore_clean_up(struct hf_driver *drv);
+
 /* Drops the results of what nobody has attached to; nothing new is issued on
  * any queue until it has ended. */
 void hf_drain_start(struct hf_driver *drv);
