@@ -249,7 +249,7 @@ static void sweep(const char *name, int (*scenario)(void))
 	uint32_t one = sweep_mode(name, scenario, EXHAUST_ONE);
 	uint32_t rest = sweep_mode(name, scenario, EXHAUST_REST);
 
-	print_message("%s: %u calls failed alone, %u with all behind them\n",
+	print_message("# %s: %u calls failed alone, %u with all behind them\n",
 		      name, one, rest);
 	assert_true(one > 0 && rest > 0);
 }
