@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "heir_load.h"
 
+#include <poll.h>
 #include <stdlib.h>
+
+#include "base/clock.h"
+
+#define PATIENCE_MS 20000u
 
 struct load *load_of(struct rig *rig, uint32_t cpu)
 {
@@ -76,6 +81,18 @@ void heirs_until_hit(struct rig *rig, uint32_t rule, uint64_t hits)
 	struct goal goal = {.rig = rig, .rule = rule, .hits = hits};
 
 	rig_until(rig, was_hit, &goal);
+}
+
+void heirs_until_posted(struct rig *rig, uint64_t completions)
+{
+	uint64_t deadline = hf_deadline_ms(PATIENCE_MS);
+
+	while (rig_stats(rig).completions < completions) {
+		if (hf_deadline_passed(deadline)) {
+			fail_msg("the controller did not post them");
+		}
+		(void)!poll(NULL, 0, 1);
+	}
 }
 
 void heirs_open(struct rig *rig)

@@ -28,6 +28,8 @@ void load_drop(struct load *load);
 
 /* Until the rule has seen so much. */
 void heirs_until_hit(struct rig *rig, uint32_t rule, uint64_t hits);
+/* Until the controller has posted so many in all; no driver is there. */
+void heirs_until_posted(struct rig *rig, uint64_t completions);
 /* A rig whose driver may have successors. */
 void heirs_open(struct rig *rig);
 /* A controller that was not asked anything, nor reset. */

@@ -66,7 +66,9 @@ static void results_of_the_time_between_reach_the_caller(struct rig *rig,
 	heirs_until_hit(rig, rule, 4);
 	hf_queue_close(load->queue);
 	assert_int_equal(heirs_let_go(rig, planned), 0);
+	uint64_t posted = rig_stats(rig).completions;
 	(void)hf_emu_fault_remove(rig->emu, rule);
+	heirs_until_posted(rig, posted + 4);
 	assert_int_equal(heirs_restore(rig), 0);
 	assert_int_equal(hf_namespace_open(&rig->ns, rig->drv, 1, &rig->err),
 			 0);
