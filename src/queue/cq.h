@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/barrier.h"
+#include "base/bytes.h"
 #include "base/hint.h"
 #include "device/device.h"
 #include "queue/cqe.h"

@@ -2,9 +2,9 @@
 /* A completion in host byte order, copied out of the ring once. */
 #pragma once
 
+#include <endian.h>
 #include <stdint.h>
 
-#include "base/bytes.h"
 #include "spec/entries.h"
 
 struct hf_cqe {
@@ -14,13 +14,15 @@ struct hf_cqe {
 	uint32_t dw3;
 };
 
-/* @dw3 was loaded already, with the phase tag it was judged by. */
+/* @dw3 was loaded already, with the phase tag it was judged by. The rest is
+ * whole by then, unless the device lies: it may be storing there at this
+ * moment. Each dword is loaded once, and as one. */
 static inline void hf_cqe_load(struct hf_cqe *cqe, const struct nvme_cqe *slot,
 			       uint32_t dw3)
 {
-	cqe->dw0 = hf_get_le32(&slot->dw0);
-	cqe->dw1 = hf_get_le32(&slot->dw1);
-	cqe->dw2 = hf_get_le32(&slot->dw2);
+	cqe->dw0 = le32toh(__atomic_load_n(&slot->dw0, __ATOMIC_RELAXED));
+	cqe->dw1 = le32toh(__atomic_load_n(&slot->dw1, __ATOMIC_RELAXED));
+	cqe->dw2 = le32toh(__atomic_load_n(&slot->dw2, __ATOMIC_RELAXED));
 	cqe->dw3 = dw3;
 }
 
