@@ -231,11 +231,16 @@ hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 
 /**
  * hf_device_clear() - reset a device whose state is not to be used
- * @device: from hf_device_adopt(); released in any case
+ * @device: from hf_device_adopt(); released, but for -EBUSY
  * @err: what went wrong; may be NULL
  *
+ * The controller is stopped by CC.EN, or by a reset of the function, or by
+ * taking all memory away from it; only then is memory unmapped and freed.
+ *
  * Context: control path; blocks, bounded by the controller's own time limit.
- * Return: 0 or a negative errno.
+ * Return: 0; -ENODEV when the controller is gone, -EIO when it does not stop
+ * and memory was taken away from it instead; -EBUSY when it may still write to
+ * memory: then all of it is kept, and the call may be made again.
  */
 HF_API HF_MUST_CHECK int hf_device_clear(struct hf_device *device,
 					 struct hf_error *err);

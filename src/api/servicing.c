@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "device/vfio.h"
 #include "device/vfio_user.h"
+#include "driver/clear.h"
 #include "driver/ctrl.h"
 #include "driver/lifecycle.h"
 #include "driver/restore.h"
@@ -201,27 +202,13 @@ int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 
 int hf_device_clear(struct hf_device *device, struct hf_error *err)
 {
-	struct hf_ctrl ctrl;
-	int rc = hf_ctrl_probe(&ctrl, device, err);
+	int rc = hf_clear_stop(device, err);
 
-	if (rc == 0) {
-		rc = hf_ctrl_disable(&ctrl, err);
+	/* Memory that it may still write to stays, and so does the lock: no
+	 * other process takes over what is not known to have stopped. */
+	if (rc != -EBUSY) {
+		hf_device_release(device, HF_RELEASE_RESET);
 	}
-	if (rc == 0) {
-		uint64_t deadline = hf_deadline_ms(ctrl.ready_timeout_ms);
-
-		do {
-			rc = hf_ctrl_disabled(&ctrl, err);
-		} while (rc == HF_STEP_WAIT && !hf_deadline_passed(deadline));
-	}
-	if (rc == HF_STEP_WAIT) {
-		rc = hf_error_set(err, -ETIMEDOUT,
-				  "%s: the controller did not stop within %u "
-				  "ms",
-				  device->id, ctrl.ready_timeout_ms);
-	}
-	hf_ledger_close(&device->inherited);
-	hf_device_release(device, HF_RELEASE_RESET);
 	return rc;
 }
 

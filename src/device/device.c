@@ -121,8 +121,12 @@ void hf_device_release(struct hf_device *dev, enum hf_release how)
 	if (how == HF_RELEASE_RESET) {
 		dev->ops->irq_unmap_all(dev);
 	}
-	hf_ledger_close(&dev->inherited);
+	struct hf_ledger inherited = dev->inherited;
+
 	dev->ops->destroy(dev, how);
+	/* Its lock goes last: until then nobody takes over what is being
+	 * stopped and unmapped here. */
+	hf_ledger_close(&inherited);
 }
 
 static int reg_check(const struct hf_device *dev, uint32_t offset,

@@ -173,6 +173,12 @@ int hf_dma_revoke(struct hf_dma *dma, struct hf_error *err)
 {
 	int rc = 0;
 
+	if (dma->limits.physical) {
+		return hf_error_set(err, -ENOTSUP,
+				    "%s: without an IOMMU nothing keeps the "
+				    "device from memory",
+				    dma->dev->id);
+	}
 	pthread_mutex_lock(&dma->lock);
 	for (uint32_t i = 0; rc == 0 && i < HF_REGISTRY_REGIONS_MAX; i++) {
 		struct hf_registry_region *entry = &dma->registry->regions[i];

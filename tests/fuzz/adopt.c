@@ -303,7 +303,9 @@ static void take_over(struct hf_carry *carry)
 		hf_driver_leave(drv);
 	} else {
 		tell(&err);
-		(void)!hf_device_clear(dev, &err);
+		if (hf_device_clear(dev, &err) == -EBUSY) {
+			hf_device_close(dev); /* it is in here */
+		}
 	}
 }
 

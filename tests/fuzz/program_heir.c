@@ -144,7 +144,9 @@ static void succeed(struct hf_fdset *set, const uint8_t *bytes,
 	if (hf_driver_restore(&f.drv, dev, bytes, len_bytes, &f.options,
 			      &f.err) != 0) {
 		f.drv = NULL;
-		(void)!hf_device_clear(dev, &f.err);
+		if (hf_device_clear(dev, &f.err) == -EBUSY) {
+			hf_device_close(dev); /* it is in here */
+		}
 		/* Regions of a damaged registry are not known to anybody. */
 		machine_fini(&f.machine);
 		return;
