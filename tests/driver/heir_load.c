@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "keepalive.h"
 
 #define PATIENCE_MS 20000u
 
@@ -116,6 +117,9 @@ void heirs_run(void **state, void (*test)(struct rig *rig, bool planned),
 {
 	struct rig *rig = *state;
 
+	if (planned) {
+		RETURN_WITHOUT_KEEPALIVE();
+	}
 	test(rig, planned);
 	hf_emu_fault_clear(rig->emu);
 	heirs_end(rig);

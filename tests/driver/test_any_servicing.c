@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "holdfast/servicing.h"
+#include "keepalive.h"
 
 #define IOS         24u
 #define COOKIE      UINT64_C(0xc00c1e0000)
@@ -297,6 +298,7 @@ static void killed_with_io_under_way(void **state)
 
 static void saved_with_io_under_way(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	goes_on(true, ANY_PLAIN);
 }

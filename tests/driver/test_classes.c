@@ -16,6 +16,7 @@
 
 #include "driver/bring_up.h"
 #include "heir_load.h"
+#include "keepalive.h"
 
 #define CPUS 4u
 
@@ -204,6 +205,7 @@ static void one_whose_identifiers_cannot_be_read_is_not_left_on(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	open_as(rig, 0, 0);
 	assert_saves(rig, -EPERM, "cannot be read", "unknown");
 	heirs_end(rig);
@@ -213,6 +215,7 @@ static void one_that_reads_as_ones_is_not_left_on(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	open_as(rig, 0xffff, 0xffff);
 	assert_saves(rig, -EPERM, "cannot be read", "unknown");
 	heirs_end(rig);
@@ -222,6 +225,7 @@ static void the_user_vouches_for_one_that_is_not_known(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	rig->options.device_class = HF_DEVICE_CLASS_ORDINARY;
 	open_as(rig, 0, 0);
 	assert_saves(rig, 0, "", "ordinary");
@@ -238,6 +242,7 @@ static void the_user_forbids(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	rig->options.device_class = HF_DEVICE_CLASS_FORBIDDEN;
 	open_as(rig, 0x1b36, 0x0010);
 	assert_saves(rig, -EPERM, "of its class do not take it", "forbidden");
@@ -248,6 +253,7 @@ static void the_switch_is_shown(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	open_as(rig, 0x1b36, 0x0010);
 	assert_saves(rig, 0, "", "ordinary");
 	hf_driver_set_keepalive(rig->drv, false);
@@ -261,6 +267,7 @@ static void a_successor_is_as_quiet_as_its_predecessor(void **state)
 {
 	struct rig *rig = *state;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	rig->options.device_class = HF_DEVICE_CLASS_QUIET;
 	open_as(rig, 0x1b36, 0x0010);
 	struct hf_emu_stats up = rig_stats(rig);

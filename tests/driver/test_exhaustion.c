@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "emu_process.h"
 #include "holdfast/holdfast.h"
+#include "keepalive.h"
 
 #define EMULATED "emulated:size=8M,lba=512"
 
@@ -388,6 +389,7 @@ static int save_works_or_not(void)
 
 static void saving(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	prepare(f.process.address, false);
 	stand();

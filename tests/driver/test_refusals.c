@@ -18,6 +18,7 @@
 
 #include "base/checked.h"
 #include "heir.h"
+#include "keepalive.h"
 #include "state/registry.h"
 
 #define COOKIE 77u
@@ -364,6 +365,8 @@ static void bytes_that_are_not_its_own_are_refused(void **state)
 {
 	static const uint8_t must_understand_2[] = {0xa8, 0x06, 0x02};
 	struct rig *rig = *state;
+
+	RETURN_WITHOUT_KEEPALIVE();
 	uint32_t rule = leave_behind(rig, true);
 	struct heirs *heirs = rig->heirs;
 	size_t len = heirs->len_bytes;
@@ -400,6 +403,8 @@ static void bytes_that_are_not_its_own_are_refused(void **state)
 static void other_namespaces_are_refused(void **state)
 {
 	struct rig *rig = *state;
+
+	RETURN_WITHOUT_KEEPALIVE();
 	uint32_t rule = leave_behind(rig, true);
 	struct hf_ledger_namespace *ns =
 		&rig->heirs->dev->inherited.header->namespaces[0];

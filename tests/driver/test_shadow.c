@@ -16,6 +16,7 @@
 
 #include "driver/bring_up.h"
 #include "heir.h"
+#include "keepalive.h"
 #include "state/registry.h"
 
 #define IOS 4u
@@ -237,6 +238,7 @@ static void a_successor_of_one_that_saved_has_them(void **state)
 {
 	struct run run;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	leave_behind(&run, *state, true);
 	take_over(&run, *state);
 }

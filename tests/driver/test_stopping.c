@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "driver/bring_up.h"
+#include "keepalive.h"
 #include "rig.h"
 
 enum {
@@ -199,6 +200,7 @@ static void closed_around_a_save(void **state)
 {
 	bool over = false;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	alarm(ALARM_S);
 	for (uint32_t steps = 0; !over && steps < STEPS_MAX; steps++) {

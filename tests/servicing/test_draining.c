@@ -33,6 +33,7 @@
 #include "emu_process.h"
 #include "holdfast/holdfast.h"
 #include "holdfast/keeper.h"
+#include "keepalive.h"
 
 #define OLD_WRITES  8u
 #define OLD         (OLD_WRITES + 1) /* and one read */
@@ -499,6 +500,9 @@ replace_twice(bool first, bool second,
 
 static void drain(bool first, bool second)
 {
+	if (first || second) {
+		RETURN_WITHOUT_KEEPALIVE();
+	}
 	const struct emu_process_result result = replace_twice(
 		first, second, is_replaced_while_it_drains, drains_to_the_end);
 
@@ -511,6 +515,9 @@ static void drain(bool first, bool second)
 
 static void no_notice(bool first, bool second)
 {
+	if (first || second) {
+		RETURN_WITHOUT_KEEPALIVE();
+	}
 	const struct emu_process_result result = replace_twice(
 		first, second, takes_no_notice, attaches_after_all);
 
