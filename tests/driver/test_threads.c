@@ -409,6 +409,84 @@ static void many_cpus_ask_for_queues_at_once(void **state)
 	}
 }
 
+#define DEVICES 4u
+
+/* A thread with controllers of its own, one after the other. */
+struct owner {
+	pthread_barrier_t *all;
+	pthread_t thread;
+	struct hf_error err;
+	uint32_t failures;
+	uint32_t number;
+};
+
+static void open_and_use(struct owner *owner)
+{
+	struct hf_driver_options options;
+	struct hf_namespace *ns = NULL;
+	struct hf_driver *drv = NULL;
+	uint8_t data[512];
+
+	hf_driver_options_init(&options);
+	options.cpu_count = 2;
+	options.io_queues = 2;
+	options.pool_pages = 64;
+	rig_fill(data, sizeof(data), owner->number);
+	if (hf_driver_open(&drv, "emulated:size=8M,lba=512", &options,
+			   &owner->err) != 0 ||
+	    hf_namespace_open(&ns, drv, 1, &owner->err) != 0 ||
+	    hf_write(ns, 3, 1, data) != 0) {
+		owner->failures++;
+	}
+	/* All of them are there at the same time. */
+	pthread_barrier_wait(owner->all);
+	memset(data, 0, sizeof(data));
+	if (ns == NULL || hf_read(ns, 3, 1, data) != 0 ||
+	    !rig_is_filled(data, sizeof(data), owner->number)) {
+		owner->failures++;
+	}
+	hf_namespace_close(ns);
+	if (drv != NULL && hf_driver_close(drv, &owner->err) != 0) {
+		owner->failures++;
+	}
+}
+
+static void *owner_main(void *arg)
+{
+	struct owner *owner = arg;
+
+	for (uint32_t i = 0; i < 4; i++) {
+		pthread_barrier_wait(owner->all);
+		open_and_use(owner);
+	}
+	return NULL;
+}
+
+static void many_devices_are_opened_by_several_threads(void **state)
+{
+	struct owner owners[DEVICES] = {0};
+	pthread_barrier_t all;
+
+	(void)state;
+	pthread_barrier_init(&all, NULL, DEVICES);
+	for (uint32_t i = 0; i < DEVICES; i++) {
+		owners[i].all = &all;
+		owners[i].number = i;
+		assert_int_equal(pthread_create(&owners[i].thread, NULL,
+						owner_main, &owners[i]),
+				 0);
+	}
+	for (uint32_t i = 0; i < DEVICES; i++) {
+		pthread_join(owners[i].thread, NULL);
+	}
+	pthread_barrier_destroy(&all);
+	for (uint32_t i = 0; i < DEVICES; i++) {
+		if (owners[i].failures != 0) {
+			fail_msg("%u: %s", i, owners[i].err.message);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +501,7 @@ int main(void)
 		rig_test(many_threads_open_without_the_runtime),
 		rig_test(many_threads_open_with_the_runtime),
 		rig_test(many_cpus_ask_for_queues_at_once),
+		cmocka_unit_test(many_devices_are_opened_by_several_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
