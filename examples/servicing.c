@@ -114,6 +114,20 @@ static void tell_times(const struct hf_driver *drv)
 	}
 }
 
+/* Before there is a device: who has to be up first. */
+static void tell_cpus(const uint8_t *bytes, size_t len_bytes)
+{
+	struct hf_saved_cpu cpus[64];
+	struct hf_error err;
+	int count = hf_saved_cpus(bytes, len_bytes, cpus, 64, &err);
+
+	check(count < 0, "hf_saved_cpus", &err);
+	for (int i = 0; i < count && i < 64; i++) {
+		printf("successor: CPU %u has a queue%s\n", cpus[i].cpu,
+		       cpus[i].pending ? " with commands under way" : "");
+	}
+}
+
 /* What the predecessor left behind, by cookie and by memory. */
 static void look_around(struct hf_driver *drv)
 {
@@ -165,6 +179,7 @@ static void successor(int socket)
 	ssize_t len_bytes = recv(socket, bytes, sizeof(bytes), 0);
 
 	check(len_bytes <= 0, "recv", NULL);
+	tell_cpus(bytes, (size_t)len_bytes);
 	check(hf_device_adopt(&device, carry, NULL, &err), "hf_device_adopt",
 	      &err);
 	hf_carry_free(carry);

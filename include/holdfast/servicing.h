@@ -187,6 +187,36 @@ HF_API HF_MUST_CHECK int hf_carry_receive(struct hf_carry **carry, int socket,
 					  struct hf_error *err);
 
 /**
+ * struct hf_saved_cpu - a CPU that a saved driver had a queue for
+ * @cpu: its number
+ * @pending: commands of one of its queues were under way, or had ended and
+ *           their callers were not told
+ */
+struct hf_saved_cpu {
+	uint32_t cpu;
+	bool pending;
+};
+
+/**
+ * hf_saved_cpus() - which CPUs a saved state is of
+ * @bytes: what hf_driver_save() gave; NULL is allowed: there are none
+ * @len_bytes: its length
+ * @cpus: receives each CPU once, by ascending number
+ * @max: room in @cpus
+ * @err: why not; may be NULL
+ *
+ * For a successor that brings up what serves those CPUs first. It needs no
+ * device, and the state is not judged here: hf_driver_restore() does that.
+ *
+ * Context: any thread; never blocks.
+ * Return: how many CPUs there are, perhaps more than @max; -EINVAL for bytes
+ * that are no saved state, -ENOMEM.
+ */
+HF_API HF_MUST_CHECK int hf_saved_cpus(const uint8_t *bytes, size_t len_bytes,
+				       struct hf_saved_cpu *cpus, uint32_t max,
+				       struct hf_error *err);
+
+/**
  * hf_device_adopt() - a device out of the descriptors of its last owner
  * @device: receives the device
  * @carry: what the owner left; its descriptors are taken out of it

@@ -7,14 +7,8 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "saved.pb-c.h"
-#include "state/arena.h"
 #include "state/saved.h"
-
-/* What a driver saves grows by a factor of three when it is unpacked; an empty
- * message of two bytes could become a struct of two hundred. */
-#define UNPACKED_BASE_BYTES ((size_t)64 << 10)
-#define UNPACKED_FACTOR     ((size_t)16)
+#include "state/saved_unpack.h"
 
 static int refuse(struct hf_error *err, const char *what)
 {
@@ -292,20 +286,6 @@ static int verify(const Holdfast__Saved__Driver *saved,
 	return verify_io(saved->worker_data, ledger, err);
 }
 
-/* Each piece of a message would be asked of the heap, and given back, by
- * itself: that was most of the time of a restore with many commands under way.
- */
-static void *take(void *user, size_t len_bytes)
-{
-	return hf_arena_take(user, len_bytes);
-}
-
-static void leave(void *user, void *piece)
-{
-	(void)user;
-	(void)piece;
-}
-
 int hf_saved_verify(const uint8_t *bytes, size_t len_bytes,
 		    const struct hf_ledger *ledger, struct hf_error *err)
 {
@@ -320,16 +300,9 @@ int hf_saved_verify(const uint8_t *bytes, size_t len_bytes,
 		return rc;
 	}
 	struct hf_arena arena;
-	ProtobufCAllocator allocator = {
-		.alloc = take,
-		.free = leave,
-		.allocator_data = &arena,
-	};
+	const Holdfast__Saved__Driver *saved =
+		hf_saved_unpack(&arena, bytes, len_bytes);
 
-	hf_arena_init(&arena,
-		      UNPACKED_BASE_BYTES + UNPACKED_FACTOR * len_bytes);
-	Holdfast__Saved__Driver *saved =
-		holdfast__saved__driver__unpack(&allocator, len_bytes, bytes);
 	rc = saved != NULL ? verify(saved, ledger, err)
 			   : refuse(err, "it is cut short or damaged: it does "
 					 "not parse");
