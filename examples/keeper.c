@@ -32,8 +32,17 @@ static void *keep(void *user)
 	return NULL;
 }
 
+/* Whatever there is by then: a death of this process loses nothing. */
+static int keep_all(struct hf_driver *drv, struct hf_carry *carry, void *user,
+		    struct hf_error *err)
+{
+	(void)drv;
+	printf("given to the keeper: %u descriptors\n", hf_carry_count(carry));
+	return hf_keeper_put(user, "disk0", carry, err);
+}
+
 /* Leaves a saved state and all descriptors with the keeper. */
-static void leave(const char *address, const char *keeper)
+static void leave(const char *address, char *keeper)
 {
 	struct hf_carry *carry;
 	struct hf_driver *drv;
@@ -44,10 +53,15 @@ static void leave(const char *address, const char *keeper)
 
 	check(hf_driver_open(&drv, address, NULL, &err), "hf_driver_open",
 	      &err);
-	/* From here on, a death of this process would lose nothing. */
+	check(hf_driver_keep_with(drv, keep_all, keeper, &err),
+	      "hf_driver_keep_with", &err);
+	check(hf_driver_keep_now(drv, &err), "hf_driver_keep_now", &err);
+	/* From here on, the keeper has new memory before it is used. */
+	if (hf_dma_alloc(drv, 16 << 20, &err) == NULL) {
+		printf("no memory: %s\n", err.message);
+	}
+	/* The same by hand, once. */
 	check(hf_driver_carry(drv, &carry, &err), "hf_driver_carry", &err);
-	check(hf_keeper_put(keeper, "disk0", carry, &err), "hf_keeper_put",
-	      &err);
 	if (hf_store_put(carry, "disk0", &err) != 0) {
 		printf("not in systemd's store: %s\n", err.message);
 	} else if (hf_store_drop(carry, "disk0", &err) != 0) {
@@ -172,7 +186,7 @@ static void refuse(void)
 }
 
 static void serve_and_run(const char *address, const char *path,
-			  const char *keeper_path)
+			  char *keeper_path)
 {
 	struct hf_emu_namespace_options ns_options;
 	struct hf_emu_serve_options options;

@@ -314,7 +314,8 @@ HF_API int hf_event_fd(const struct hf_driver *drv);
  * In a memfd, so that it outlives the process with the rest of what a
  * successor needs. Aligned to 4 KiB, zeroed.
  *
- * Context: control path, any thread; may make system calls.
+ * Context: control path, any thread; may make system calls. May block with
+ * hf_driver_keep_with().
  * Return: the memory, or NULL.
  */
 HF_API void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
@@ -342,7 +343,8 @@ HF_API void hf_dma_free(struct hf_driver *drv, void *memory);
  * it at all (-ENOTSUP): I/O on it is copied then, as for memory that was never
  * registered.
  *
- * Context: control path, any thread; may make system calls.
+ * Context: control path, any thread; may make system calls. May block with
+ * hf_driver_keep_with().
  * Return: 0, -EINVAL, -EEXIST for an overlap, -ENOSPC at the limit of
  * mappings, -ENOMEM at the limit of locked memory, another negative errno.
  */

@@ -201,8 +201,9 @@ HF_API HF_MUST_CHECK int hf_carry_from_exec(struct hf_carry **carry,
  * @err: what went wrong; may be NULL
  *
  * When it returns, the keeper holds the set: only then may the first I/O be
- * issued. New DMA memory and new queues are known to the keeper once a new set
- * was put.
+ * issued. hf_driver_keep_with() has it put again, in time, whenever there is
+ * new DMA memory, also for a new queue. Without that, a process that is killed
+ * after there was some leaves what no successor can restore.
  *
  * Context: blocks, five seconds at most.
  * Return: 0 or a negative errno.

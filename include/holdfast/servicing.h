@@ -138,6 +138,59 @@ HF_API HF_MUST_CHECK int hf_driver_carry(struct hf_driver *drv,
 					 struct hf_error *err);
 
 /**
+ * hf_driver_keep_with() - have all that a successor needs kept, at any time
+ * @drv: a driver that is ready
+ * @keep: has a keeper, or systemd's store, hold @carry, and returns when that
+ *        is so: 0, or a negative errno and what went wrong in @err; NULL: from
+ *        now on nobody does
+ * @user: for @keep
+ * @err: what went wrong; may be NULL
+ *
+ * What a keeper holds is what there was when it was put. With this, @keep is
+ * called whenever there is new DMA memory, before the controller learns of it
+ * and before anything lies in it, so that a process that is killed at any time
+ * leaves nothing that nobody holds. Where @keep fails, the new memory is not
+ * used: hf_dma_alloc() and hf_dma_register() fail with its error, and a CPU
+ * whose queue would need it is served by another's.
+ *
+ * Nothing is called in here. What there is already is to be kept before the
+ * first I/O: by hf_driver_keep_now(). A restored driver has to be told anew.
+ * Interrupts need nothing: a successor makes those that it was not given.
+ *
+ * @keep is called by one thread at a time: by the one that asked for memory,
+ * or, for a queue, by the one that does control work (the runtime's own, or
+ * whoever calls hf_driver_process() or waits). That does nothing else
+ * meanwhile, while I/O goes on where there are queues. @keep may add to the
+ * set, and must neither ask this driver for memory (-EDEADLK) nor wait for I/O
+ * of its own. It may be called until hf_driver_close() or hf_driver_leave()
+ * has returned.
+ *
+ * Context: control path, any thread but from @keep; blocks while @keep is under
+ * way.
+ * Return: 0; -ENOTSUP for a device that cannot outlive the process; -EDEADLK.
+ */
+HF_API HF_MUST_CHECK int
+hf_driver_keep_with(struct hf_driver *drv,
+		    int (*keep)(struct hf_driver *drv, struct hf_carry *carry,
+				void *user, struct hf_error *err),
+		    void *user, struct hf_error *err);
+
+/**
+ * hf_driver_keep_now() - have all that there is kept, once more
+ * @drv: a driver with hf_driver_keep_with()
+ * @err: what went wrong; may be NULL
+ *
+ * For the first time, or by another keeper: what hf_driver_keep_with() was
+ * given is called in here, and never while it is called elsewhere, so that no
+ * older set replaces a newer one.
+ *
+ * Context: control path, any thread but from that function; blocks as it does.
+ * Return: what it returned; -EINVAL when there is none; -EDEADLK.
+ */
+HF_API HF_MUST_CHECK int hf_driver_keep_now(struct hf_driver *drv,
+					    struct hf_error *err);
+
+/**
  * hf_carry_free() - forget a set
  * @carry: NULL is allowed; descriptors that were received are closed
  *

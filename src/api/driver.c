@@ -12,9 +12,13 @@
 #include "driver/driver.h"
 #include "driver/inspect.h"
 #include "driver/ioqueues.h"
+#include "driver/keep.h"
 #include "driver/lifecycle.h"
 #include "namespace/io.h"
 #include "runtime/runtime.h"
+
+/* Of finding room in memory that was made for it. */
+#define KEEP_TRIES 16
 
 int hf_driver_start(struct hf_driver **drv, struct hf_device *device,
 		    const struct hf_driver_options *options,
@@ -137,13 +141,27 @@ int hf_event_fd(const struct hf_driver *drv)
 void *hf_dma_alloc(struct hf_driver *drv, uint64_t len_bytes,
 		   struct hf_error *err)
 {
+	struct hf_dma *dma = &drv->dev->dma;
 	struct hf_dma_block block;
 
-	if (hf_dma_block_alloc(&drv->dev->dma, len_bytes, HF_DMA_OWNER_CALLER,
-			       0, &block, err) != 0) {
-		return NULL;
+	int rc = hf_dma_block_alloc(dma, len_bytes, HF_DMA_OWNER_CALLER, 0,
+				    &block, err);
+	/* Others may take the room that was made: then there is more. */
+	for (uint32_t i = 0; rc == HF_DMA_UNKEPT && i < KEEP_TRIES; i++) {
+		rc = hf_keep_new(drv, err);
+		if (rc == 0) {
+			rc = hf_dma_block_alloc(dma, len_bytes,
+						HF_DMA_OWNER_CALLER, 0, &block,
+						err);
+		}
 	}
-	return block.vaddr;
+	if (rc == HF_DMA_UNKEPT) {
+		(void)hf_error_set(err, -ENOMEM,
+				   "%s: other threads took what DMA memory was "
+				   "made, %d times",
+				   drv->dev->id, KEEP_TRIES);
+	}
+	return rc == 0 ? block.vaddr : NULL;
 }
 
 void hf_dma_free(struct hf_driver *drv, void *memory)
@@ -159,8 +177,23 @@ void hf_dma_free(struct hf_driver *drv, void *memory)
 int hf_dma_register(struct hf_driver *drv, void *memory, uint64_t len_bytes,
 		    int fd, uint64_t fd_offset, struct hf_error *err)
 {
-	return hf_dma_register_range(&drv->dev->dma, memory, len_bytes, fd,
-				     fd_offset, err);
+	struct hf_dma *dma = &drv->dev->dma;
+
+	int rc = hf_dma_register_range(dma, memory, len_bytes, fd, fd_offset,
+				       err);
+	if (rc != HF_DMA_UNKEPT) {
+		return rc;
+	}
+	rc = hf_keep_new(drv, err);
+	/* Another thread may have had it kept, or failed to. */
+	if (hf_dma_is_registered(dma, memory)) {
+		return 0;
+	}
+	return rc != 0 ? rc
+		       : hf_error_set(err, -EIO,
+				      "%s: the memory at %p was not kept for a "
+				      "successor, and is not registered",
+				      drv->dev->id, memory);
 }
 
 int hf_dma_unregister(struct hf_driver *drv, void *memory, struct hf_error *err)

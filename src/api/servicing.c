@@ -14,6 +14,7 @@
 #include "device/vfio_user.h"
 #include "driver/clear.h"
 #include "driver/ctrl.h"
+#include "driver/keep.h"
 #include "driver/lifecycle.h"
 #include "driver/restore.h"
 #include "namespace/inflight.h"
@@ -99,6 +100,42 @@ int hf_driver_carry(struct hf_driver *drv, struct hf_carry **out,
 	}
 	*out = carry;
 	return 0;
+}
+
+/* The set is the program's to add to, and lives as long as the call. */
+static int call_keep(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_carry *carry;
+	int rc = hf_driver_carry(drv, &carry, err);
+
+	if (rc != 0) {
+		return rc;
+	}
+	rc = drv->keep.call(drv, carry, drv->keep.user, err);
+	hf_carry_free(carry);
+	return rc;
+}
+
+int hf_driver_keep_with(struct hf_driver *drv,
+			int (*keep)(struct hf_driver *drv,
+				    struct hf_carry *carry, void *user,
+				    struct hf_error *err),
+			void *user, struct hf_error *err)
+{
+	if (drv->dev->ops->carry == NULL) {
+		return hf_error_set(err, -ENOTSUP,
+				    "%s: the controller lives in this process "
+				    "and ends with it: there is nothing to "
+				    "keep",
+				    drv->dev->id);
+	}
+	return hf_keep_set(drv, keep != NULL ? call_keep : NULL, keep, user,
+			   err);
+}
+
+int hf_driver_keep_now(struct hf_driver *drv, struct hf_error *err)
+{
+	return hf_keep_all(drv, err);
 }
 
 int hf_carry_owner(const struct hf_carry *carry)

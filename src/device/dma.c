@@ -59,6 +59,7 @@ int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev)
 	dma->regions_end = 0;
 	dma->next_pool_bytes = POOL_MIN_BYTES;
 	dma->map.top = NULL;
+	dma->keeps = false;
 	dma->regions = calloc(HF_REGISTRY_REGIONS_MAX, sizeof(*dma->regions));
 	pthread_mutex_init(&dma->lock, NULL);
 	dma->initialised = true;
@@ -105,13 +106,15 @@ bool hf_dma_region_is_pool(const struct hf_dma *dma, uint32_t index)
 	return dma->registry->regions[index].kind == HF_REGION_POOL;
 }
 
-static void region_forget(struct hf_dma *dma, uint32_t index)
+void hf_dma_region_forget(struct hf_dma *dma, uint32_t index)
 {
 	struct hf_dma_region *region = &dma->regions[index];
 
 	if (region->map.vaddr != NULL && region->map.len_bytes != 0) {
-		hf_iova_map_remove(&dma->map, region->map.vaddr,
-				   region->map.len_bytes);
+		if (region->keeping == HF_DMA_KEPT) {
+			hf_iova_map_remove(&dma->map, region->map.vaddr,
+					   region->map.len_bytes);
+		}
 		if (hf_dma_region_is_pool(dma, index) || region->adopted) {
 			munmap(region->map.vaddr, region->map.len_bytes);
 		}
@@ -155,7 +158,7 @@ void hf_dma_fini(struct hf_dma *dma, bool unmap)
 		    dma->registry->regions[i].state != HF_REGION_REVOKED) {
 			unmap_last(dma, i);
 		}
-		region_forget(dma, i);
+		hf_dma_region_forget(dma, i);
 	}
 	hf_iova_map_fini(&dma->map);
 	if (dma->registry != NULL) {
@@ -307,10 +310,50 @@ static int region_slot(const struct hf_dma *dma, uint32_t *index,
 	return 0;
 }
 
+/* Is some of it registered already, or about to be? */
+static bool is_known(const struct hf_dma *dma, const struct hf_dma_mapping *map)
+{
+	for (uint32_t i = 0; i < dma->regions_end; i++) {
+		const struct hf_dma_mapping *other = &dma->regions[i].map;
+
+		if (dma->registry->regions[i].state != HF_REGION_FREE &&
+		    dma->regions[i].keeping != HF_DMA_STUCK &&
+		    other->vaddr != NULL &&
+		    hf_ranges_overlap((uintptr_t)other->vaddr, other->len_bytes,
+				      (uintptr_t)map->vaddr, map->len_bytes)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One that waits is not found by the path of a command before it is kept. */
+static int make_known(struct hf_dma *dma, const struct hf_dma_mapping *map,
+		      bool waits, struct hf_error *err)
+{
+	int rc = waits && is_known(dma, map) ? -EEXIST : 0;
+
+	if (rc == 0 && !waits) {
+		rc = hf_iova_map_add(&dma->map, map->vaddr, map->len_bytes,
+				     map->iova);
+	}
+	if (rc != 0) {
+		return hf_error_set(err, rc,
+				    rc == -EEXIST
+					    ? "%s: a part of the memory at %p "
+					      "is registered already"
+					    : "%s: no memory to keep track of "
+					      "the memory at %p",
+				    dma->dev->id, map->vaddr);
+	}
+	return 0;
+}
+
 /*
  * The registry says MAPPING before the device is asked and MAPPED after, so
  * that a successor of a process that was killed in between knows which ranges
- * it must make certain of.
+ * it must make certain of. Of one whose descriptor nobody else has yet, it
+ * goes on to say so.
  */
 int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 		      struct hf_dma_mapping *map, uint32_t *index,
@@ -324,15 +367,10 @@ int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 	if (rc != 0) {
 		return rc;
 	}
-	rc = hf_iova_map_add(&dma->map, map->vaddr, map->len_bytes, map->iova);
+	bool waits = dma->keeps && map->fd >= 0;
+	rc = make_known(dma, map, waits, err);
 	if (rc != 0) {
-		return hf_error_set(err, rc,
-				    rc == -EEXIST
-					    ? "%s: a part of the memory at %p "
-					      "is registered already"
-					    : "%s: no memory to keep track of "
-					      "the memory at %p",
-				    dma->dev->id, map->vaddr);
+		return rc;
 	}
 
 	struct hf_registry_region *entry = &dma->registry->regions[*index];
@@ -346,11 +384,18 @@ int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 	if (rc != 0) {
 		__atomic_store_n(&entry->state, HF_REGION_FREE,
 				 __ATOMIC_RELEASE);
-		hf_iova_map_remove(&dma->map, map->vaddr, map->len_bytes);
+		if (!waits) {
+			hf_iova_map_remove(&dma->map, map->vaddr,
+					   map->len_bytes);
+		}
 		return rc;
 	}
 	dma->regions[*index].map = *map;
 	dma->regions_end = HF_MAX(dma->regions_end, *index + 1);
+	if (waits) {
+		dma->regions[*index].keeping = HF_DMA_WAITS;
+		return HF_DMA_UNKEPT;
+	}
 	__atomic_store_n(&entry->state, HF_REGION_MAPPED, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -419,7 +464,7 @@ int hf_dma_register_range(struct hf_dma *dma, void *vaddr, uint64_t len_bytes,
 		dma, fd >= 0 ? HF_REGION_SHARED : HF_REGION_PRIVATE, &map,
 		&index, err);
 	pthread_mutex_unlock(&dma->lock);
-	if (rc != 0 && map.fd >= 0) {
+	if (rc < 0 && map.fd >= 0) {
 		close(map.fd);
 	}
 	return rc;
@@ -437,6 +482,16 @@ static int region_find(const struct hf_dma *dma, const void *vaddr,
 		}
 	}
 	return -ENOENT;
+}
+
+bool hf_dma_is_registered(struct hf_dma *dma, const void *vaddr)
+{
+	uint32_t index;
+
+	pthread_mutex_lock(&dma->lock);
+	int rc = region_find(dma, vaddr, &index);
+	pthread_mutex_unlock(&dma->lock);
+	return rc == 0;
 }
 
 int hf_dma_unregister_range(struct hf_dma *dma, void *vaddr,
@@ -457,7 +512,7 @@ int hf_dma_unregister_range(struct hf_dma *dma, void *vaddr,
 	__atomic_store_n(&entry->state, HF_REGION_UNMAPPING, __ATOMIC_RELEASE);
 	rc = dma->dev->ops->dma_unmap(dma->dev, &dma->regions[index].map, err);
 	if (rc == 0) {
-		region_forget(dma, index);
+		hf_dma_region_forget(dma, index);
 		__atomic_store_n(&entry->state, HF_REGION_FREE,
 				 __ATOMIC_RELEASE);
 	} else {
@@ -472,6 +527,7 @@ int hf_dma_carry(struct hf_dma *dma, struct hf_fdset *set, struct hf_error *err)
 {
 	int rc = hf_fdset_add(set, dma->registry_fd, err, "dma-registry");
 
+	pthread_mutex_lock(&dma->lock);
 	for (uint32_t i = 0; rc == 0 && i < HF_REGISTRY_REGIONS_MAX; i++) {
 		if (dma->registry->regions[i].state != HF_REGION_FREE &&
 		    dma->regions[i].map.fd >= 0) {
@@ -479,5 +535,6 @@ int hf_dma_carry(struct hf_dma *dma, struct hf_fdset *set, struct hf_error *err)
 					  "dma-%u", i);
 		}
 	}
+	pthread_mutex_unlock(&dma->lock);
 	return rc;
 }

@@ -53,8 +53,21 @@ enum hf_dma_owner {
 	HF_DMA_OWNER_SHADOW = 4,   /* shadow doorbells */
 };
 
+/*
+ * Whether whoever keeps the descriptors for a successor has the region's. One
+ * that it does not have is used for nothing, and MAPPING in the registry: a
+ * successor that cannot have it undoes the mapping.
+ */
+enum hf_dma_keeping {
+	HF_DMA_KEPT = 0, /* or nobody keeps, or it has none */
+	HF_DMA_WAITS,
+	HF_DMA_OFFERED, /* it is being told of it */
+	HF_DMA_STUCK,   /* not to be used, and could not be unmapped */
+};
+
 /* One mapping of the device's, under its index in the registry. */
 struct hf_dma_region {
+	enum hf_dma_keeping keeping;
 	struct hf_dma_mapping map; /* vaddr NULL: nobody here can reach it */
 	uint64_t *used;            /* of a pool: a bit for each 4 KiB page */
 	uint64_t pages;
@@ -73,8 +86,12 @@ struct hf_dma {
 	uint64_t allocated_bytes;
 	uint64_t next_pool_bytes; /* pools grow, so that they stay few */
 	struct hf_iova_map map;
+	bool keeps; /* new regions wait until their descriptors are kept */
 	bool initialised;
 };
+
+/* Of what makes memory: it is there, and waits for hf_dma_settle(). */
+#define HF_DMA_UNKEPT 1
 
 HF_MUST_CHECK int hf_dma_init(struct hf_dma *dma, struct hf_device *dev,
 			      struct hf_error *err);
@@ -95,7 +112,8 @@ HF_MUST_CHECK int hf_dma_revoke(struct hf_dma *dma, struct hf_error *err);
  * @block: receives the block
  * @err: says what ran out: memory, mappings, locked memory, the limit
  *
- * Return: 0, -ENOMEM, -ENOSPC.
+ * Return: 0, -ENOMEM, -ENOSPC; HF_DMA_UNKEPT: none yet, but there will be once
+ * the new region that was mapped for it is kept.
  */
 HF_MUST_CHECK int hf_dma_block_alloc(struct hf_dma *dma, uint64_t len_bytes,
 				     enum hf_dma_owner owner, uint32_t owner_id,
@@ -107,13 +125,26 @@ void hf_dma_block_free(struct hf_dma *dma, struct hf_dma_block *block);
 HF_MUST_CHECK int hf_dma_block_find(struct hf_dma *dma, const void *vaddr,
 				    struct hf_dma_block *block);
 
-/* Memory of the caller's: see hf_dma_register() in holdfast/driver.h. */
+/* Memory of the caller's: see hf_dma_register() in holdfast/driver.h. Or
+ * HF_DMA_UNKEPT: it is registered once it is kept. */
 HF_MUST_CHECK int hf_dma_register_range(struct hf_dma *dma, void *vaddr,
 					uint64_t len_bytes, int fd,
 					uint64_t fd_offset,
 					struct hf_error *err);
 HF_MUST_CHECK int hf_dma_unregister_range(struct hf_dma *dma, void *vaddr,
 					  struct hf_error *err);
+
+/* Does registered memory begin at @vaddr? */
+bool hf_dma_is_registered(struct hf_dma *dma, const void *vaddr);
+
+/* From now on, does a new region wait until its descriptor is kept? */
+void hf_dma_keep(struct hf_dma *dma, bool on);
+/* What is carried from here on has the descriptors of all that waits. False:
+ * nothing does. */
+bool hf_dma_offer(struct hf_dma *dma);
+/* What was offered is kept, and used from now on; or it is not, and let go
+ * of. One thread at a time from hf_dma_offer() to here. */
+void hf_dma_settle(struct hf_dma *dma, bool kept);
 
 /* Adds the registry and each region's descriptor to what is carried. */
 HF_MUST_CHECK int hf_dma_carry(struct hf_dma *dma, struct hf_fdset *set,

@@ -78,7 +78,7 @@ static int pool_add(struct hf_dma *dma, uint64_t len_bytes,
 	}
 
 	int rc = hf_dma_region_add(dma, HF_REGION_POOL, &map, &index, err);
-	if (rc != 0) {
+	if (rc < 0) {
 		munmap(map.vaddr, map.len_bytes);
 		close(map.fd);
 		free(used);
@@ -90,7 +90,7 @@ static int pool_add(struct hf_dma *dma, uint64_t len_bytes,
 		dma->next_pool_bytes =
 			HF_MIN(dma->next_pool_bytes * 2, POOL_MAX_BYTES);
 	}
-	return 0;
+	return rc;
 }
 
 static bool page_used(const struct hf_dma_region *region, uint64_t page)
@@ -162,6 +162,22 @@ static bool block_place(struct hf_dma *dma, uint64_t pages, uint32_t *region,
 	return false;
 }
 
+/* Will there be room, once what waits to be kept is? */
+static bool is_room_coming(const struct hf_dma *dma, uint64_t pages)
+{
+	uint64_t first;
+
+	for (uint32_t i = 0; i < dma->regions_end; i++) {
+		if ((dma->regions[i].keeping == HF_DMA_WAITS ||
+		     dma->regions[i].keeping == HF_DMA_OFFERED) &&
+		    hf_dma_region_is_pool(dma, i) &&
+		    pages_find(&dma->regions[i], pages, &first)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void block_describe(const struct hf_dma *dma, uint32_t index,
 			   struct hf_dma_block *block)
 {
@@ -205,7 +221,9 @@ static int block_add(struct hf_dma *dma, uint64_t len_bytes,
 				    (unsigned long long)limit);
 	}
 	if (!block_place(dma, pages, &region, &first)) {
-		int rc = pool_add(dma, len_bytes, err);
+		int rc = is_room_coming(dma, pages)
+				 ? HF_DMA_UNKEPT
+				 : pool_add(dma, len_bytes, err);
 		if (rc != 0) {
 			return rc;
 		}

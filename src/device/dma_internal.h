@@ -19,11 +19,15 @@ int hf_dma_memfd(const char *name, uint64_t len_bytes, unsigned int flags);
 
 bool hf_dma_region_is_pool(const struct hf_dma *dma, uint32_t index);
 
-/* Finds an IOVA for @map and lets the device reach it. Lock held. */
+/* Finds an IOVA for @map and lets the device reach it. Lock held. Or
+ * HF_DMA_UNKEPT: it is there, and is to be kept before it is used. */
 HF_MUST_CHECK int hf_dma_region_add(struct hf_dma *dma,
 				    enum hf_registry_region_kind kind,
 				    struct hf_dma_mapping *map, uint32_t *index,
 				    struct hf_error *err);
+
+/* Closes and frees what this process has of a region. Lock held. */
+void hf_dma_region_forget(struct hf_dma *dma, uint32_t index);
 
 /* Marks pages of a pool as used or free. */
 void hf_dma_pages_mark(struct hf_dma_region *region, uint64_t first,

@@ -280,6 +280,7 @@ int hf_driver_process(struct hf_driver *drv)
 	do_what_is_due(drv);
 	arm_timer(drv);
 	bool failed = hf_driver_state(drv) == HF_DRIVER_FAILED;
+	bool must_keep = hf_keep_begin(drv);
 	bool must_tell = drv->must_tell;
 	int end_waiting = drv->end_waiting;
 	drv->must_tell = false;
@@ -293,6 +294,9 @@ int hf_driver_process(struct hf_driver *drv)
 	if (end_waiting != 0) {
 		hf_lifecycle_end_waiting(drv, end_waiting);
 		failed_for_good(drv);
+	}
+	if (must_keep) {
+		hf_keep_serve(drv);
 	}
 	progress_made(drv);
 	return failed ? -ENODEV : 0;

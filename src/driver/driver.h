@@ -10,6 +10,7 @@
 #include "driver/ctrl.h"
 #include "driver/events.h"
 #include "driver/job.h"
+#include "driver/keep.h"
 #include "holdfast/driver.h"
 #include "holdfast/io.h"
 #include "namespace/namespace.h"
@@ -152,6 +153,8 @@ struct hf_driver {
 	bool must_tell; /* commands were ended, whose callers wait to be told */
 	int end_waiting; /* not 0: what waits for its turn ends with this */
 	bool over;       /* atomic: it failed, and everything has ended */
+
+	struct hf_keep keep; /* who has descriptors kept for a successor */
 
 	int epoll_fd; /* what hf_driver_fd() gives */
 	int kick_fd;  /* eventfd: look at wanted, suspect, jobs */

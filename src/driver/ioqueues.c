@@ -231,6 +231,21 @@ uint32_t hf_ioqueues_fallback_count(const struct hf_driver *drv)
 	return count;
 }
 
+/* The controller is told of a queue once its memory outlives this process, if
+ * there is somebody to keep it. */
+static int prepare_kept(struct hf_driver *drv, struct hf_job *job,
+			struct hf_error *err)
+{
+	if (hf_keep_is_asked(drv, job)) {
+		int rc = hf_keep_step(drv, job, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	int rc = prepare(drv, job->number, &job->cursor, err);
+	return rc == HF_DMA_UNKEPT ? hf_keep_step(drv, job, err) : rc;
+}
+
 /*
  * The job that makes a queue for one CPU. number: the CPU; cursor: the queue
  * identifier, once there is one; saved: what failed. A failure is not the
@@ -242,9 +257,10 @@ static int step_prepare(struct hf_driver *drv, struct hf_job *job,
 	bool no_more = drv->io_count == drv->io_max || drv->is_quiet;
 
 	job->cursor = 0;
-	job->saved = drv->is_quiet
-			     ? -ENOSPC
-			     : prepare(drv, job->number, &job->cursor, err);
+	job->saved = drv->is_quiet ? -ENOSPC : prepare_kept(drv, job, err);
+	if (job->saved == HF_STEP_WAIT) {
+		return HF_STEP_WAIT;
+	}
 	if (job->saved != 0 && !no_more) {
 		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_QUEUE],
 			       HF_LOG_ERROR, "%s", job->error.message);
@@ -366,7 +382,7 @@ static int step_settle(struct hf_driver *drv, struct hf_job *job,
 
 static void create_finished(struct hf_driver *drv, struct hf_job *job)
 {
-	(void)drv;
+	hf_keep_forget(drv, job);
 	free(job);
 }
 

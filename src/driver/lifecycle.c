@@ -171,6 +171,7 @@ static void init_locks(struct hf_driver *drv)
 
 	pthread_mutex_init(&drv->control, NULL);
 	pthread_mutex_init(&drv->progress_lock, NULL);
+	hf_keep_init(&drv->keep);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&drv->progress, &attr);
@@ -212,6 +213,7 @@ static void destroy(struct hf_driver *drv)
 	}
 	pthread_cond_destroy(&drv->progress);
 	pthread_mutex_destroy(&drv->progress_lock);
+	hf_keep_fini(&drv->keep);
 	pthread_mutex_destroy(&drv->control);
 	free(drv->scratch);
 	free(drv);

@@ -285,6 +285,86 @@ static void a_failing_map_leaves_nothing_behind(void **state)
 	munmap(memory, PAGE);
 }
 
+static uint32_t region_state(const struct fake *fake, uint32_t index)
+{
+	return fake->dev.dma.registry->regions[index].state;
+}
+
+static void new_memory_waits_until_it_is_kept(void **state)
+{
+	struct fake *fake = *state;
+	struct hf_dma *dma = &fake->dev.dma;
+	struct hf_dma_block block;
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, (off_t)PAGE), 0);
+	uint8_t *memory =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	start(fake);
+	hf_dma_keep(dma, true);
+	assert_false(hf_dma_offer(dma));
+	assert_int_equal(alloc(fake, PAGE, &block), HF_DMA_UNKEPT);
+	/* The same room is waited for, not more and more of it. */
+	assert_int_equal(alloc(fake, PAGE, &block), HF_DMA_UNKEPT);
+	assert_int_equal(hf_dma_register_range(dma, memory, PAGE, fd, 0, NULL),
+			 HF_DMA_UNKEPT);
+	assert_int_equal(hf_dma_register_range(dma, memory, PAGE, fd, 0, NULL),
+			 -EEXIST);
+	assert_int_equal(fake->mapped, 2);
+	/* A successor unmaps it; nothing lies in it, and nobody finds it. */
+	assert_int_equal(region_state(fake, 0), HF_REGION_MAPPING);
+	assert_int_equal(region_state(fake, 1), HF_REGION_MAPPING);
+	assert_int_equal(lookup(fake, memory), HF_IOVA_NONE);
+	assert_false(hf_dma_is_registered(dma, memory));
+
+	assert_true(hf_dma_offer(dma));
+	hf_dma_settle(dma, true);
+	assert_int_equal(region_state(fake, 0), HF_REGION_MAPPED);
+	assert_int_equal(region_state(fake, 1), HF_REGION_MAPPED);
+	assert_true(lookup(fake, memory) != HF_IOVA_NONE);
+	assert_true(hf_dma_is_registered(dma, memory));
+	assert_int_equal(alloc(fake, PAGE, &block), 0);
+	assert_int_equal(lookup(fake, block.vaddr), block.iova);
+	assert_false(hf_dma_offer(dma));
+	assert_int_equal(hf_dma_unregister_range(dma, memory, NULL), 0);
+	munmap(memory, PAGE);
+	close(fd);
+}
+
+static void memory_that_is_not_kept_is_let_go_of(void **state)
+{
+	struct fake *fake = *state;
+	struct hf_dma *dma = &fake->dev.dma;
+	struct hf_dma_block block;
+
+	start(fake);
+	hf_dma_keep(dma, true);
+	assert_int_equal(alloc(fake, PAGE, &block), HF_DMA_UNKEPT);
+	assert_true(hf_dma_offer(dma));
+	hf_dma_settle(dma, false);
+	assert_int_equal(fake->mapped, 0);
+	assert_int_equal(region_state(fake, 0), HF_REGION_FREE);
+
+	/* Made after the set was: it is the next one's. */
+	assert_int_equal(alloc(fake, PAGE, &block), HF_DMA_UNKEPT);
+	hf_dma_settle(dma, true);
+	assert_int_equal(region_state(fake, 0), HF_REGION_MAPPING);
+
+	/* The device does not let go of it: not used, and not taken for room
+	 * that will be there. */
+	assert_true(hf_dma_offer(dma));
+	fake->fail_unmap = true;
+	hf_dma_settle(dma, false);
+	fake->fail_unmap = false;
+	assert_int_equal(region_state(fake, 0), HF_REGION_MAPPING);
+	assert_int_equal(alloc(fake, PAGE, &block), HF_DMA_UNKEPT);
+	assert_true(hf_dma_offer(dma));
+	hf_dma_settle(dma, true);
+	assert_int_equal(region_state(fake, 0), HF_REGION_MAPPING);
+	assert_int_equal(alloc(fake, PAGE, &block), 0);
+	assert_int_equal(fake->mapped, 2);
+}
+
 static void revoked_memory_stays_here_and_is_not_used_again(void **state)
 {
 	struct fake *fake = *state;
@@ -451,6 +531,8 @@ int main(void)
 		dma_test(iovas_stay_within_the_ranges),
 		dma_test(registering_is_checked),
 		dma_test(a_failing_map_leaves_nothing_behind),
+		dma_test(new_memory_waits_until_it_is_kept),
+		dma_test(memory_that_is_not_kept_is_let_go_of),
 		dma_test(revoked_memory_stays_here_and_is_not_used_again),
 		cmocka_unit_test(many_pages_are_looked_up_in_the_map),
 		cmocka_unit_test(pages_are_marked_and_looked_at_in_ranges),
