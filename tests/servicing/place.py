@@ -35,7 +35,8 @@ class Place:
             time.sleep(0.01)
 
     def keep(self):
-        self.await_line(self.start('keep', self.keeper_socket), 'keeping')
+        self.keeper = self.start('keep', self.keeper_socket)
+        self.await_line(self.keeper, 'keeping')
 
     def install(self):
         """The program once more, in another file of the same name."""

@@ -147,6 +147,28 @@ def upgrade_twice_at_once(place, _rng, _pid):
         assert one.returncode == 0, f'{output} {place.logged()}'
 
 
+def await_keeper(place, state):
+    deadline = time.monotonic() + PATIENCE_S
+    while (status := place.ask('status'))['keeper_state'] != state:
+        assert time.monotonic() < deadline, f'{status} {place.logged()}'
+        time.sleep(0.005)
+
+
+def kill_the_keeper(place, rng, pid):
+    """Its owner notices, goes on, also upgraded, and has the next one."""
+    place.keeper.kill()
+    place.keeper.wait()
+    await_keeper(place, 'gone')
+    assert 'has ended' in place.logged()
+    if rng.random() < 0.5:
+        place.ask('upgrade')
+        pid = place.ask('status')['pid']
+        await_keeper(place, 'gone')
+    place.keep()
+    await_keeper(place, 'holding')
+    kill_with_standby(place, rng, pid)
+
+
 def stop_and_start(place, _rng, _pid):
     place.ask('stop', '--keepalive')
     place.await_line(place.serve(), 'serving')
@@ -169,7 +191,7 @@ def ask_late(place):
 WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
         upgrade_twice_at_once, execute, execute_in_a_row,
         execute_another_file, execute_nothing, execute_a_failure,
-        stop_and_start]
+        stop_and_start, kill_the_keeper]
 
 
 def run(server_options, seconds, cycles):

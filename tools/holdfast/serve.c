@@ -16,11 +16,15 @@
 #include "control.h"
 #include "serve.h"
 #include "serve_keep.h"
+#include "serve_secure.h"
 #include "serve_turns.h"
 #include "verbs.h"
 
 /* A successor that is not done after so long is given up. */
 #define SUCCESSOR_MS 10000
+
+/* Of what the main loop waits for. */
+#define FIRST_CLIENT 3
 
 #define AT(field) offsetof(struct serve_options, field)
 
@@ -102,6 +106,16 @@ static const struct args_option serve_options[] = {
 
 /* -------------------------------------------------------------- going over */
 
+/* Started as a service? Shells of a session are not, though they have been told
+ * as much as services are. */
+static bool is_managed(void)
+{
+	const char *pid = getenv("SYSTEMD_EXEC_PID");
+
+	return getenv("NOTIFY_SOCKET") ||
+	       (pid && strtol(pid, NULL, 10) == getpid());
+}
+
 static bool successor_is_done(int client)
 {
 	struct pollfd wait = {.fd = client, .events = POLLIN};
@@ -128,8 +142,9 @@ static void hand_over(struct serve *serve, int client)
 {
 	const struct hf_carry *carry = NULL;
 
-	/* It could not have it held in its turn. */
-	if (serve_keep_is_store(serve->owner.shared->keeper)) {
+	/* It could not have it held in its turn; or it would not be the process
+	 * that the service manager looks after. */
+	if (serve_keep_is_store(serve->owner.shared->keeper) || is_managed()) {
 		(void)!hf_handover_give(client, NULL, -EOPNOTSUPP, NULL);
 		return;
 	}
@@ -187,6 +202,7 @@ static void answer_status(struct serve *serve, int client)
 {
 	struct json_object *tree = serve_owner_status(&serve->owner);
 
+	out_text(tree, "manager", is_managed() ? "systemd" : "");
 	control_answer(client, true, json_object_to_json_string(tree));
 	json_object_put(tree);
 }
@@ -377,23 +393,32 @@ static void answer_first(struct serve *serve, const struct pollfd *fds)
 static void run(struct serve *serve)
 {
 	while (!serve->done) {
-		struct pollfd fds[2 + CLIENTS_MAX] = {
+		struct serve_watch *watch = &serve->owner.watch;
+		struct pollfd fds[FIRST_CLIENT + CLIENTS_MAX] = {
 			{.fd = serve->signals, .events = POLLIN},
 			{.fd = serve->listener, .events = POLLIN},
+			{.fd = watch->fd, .events = POLLIN},
 		};
 
 		for (uint32_t i = 0; i < serve->client_count; i++) {
-			fds[2 + i] = (struct pollfd){.fd = serve->clients[i],
-						     .events = POLLIN};
+			fds[FIRST_CLIENT + i] = (struct pollfd){
+				.fd = serve->clients[i], .events = POLLIN};
 		}
-		if (poll(fds, 2 + serve->client_count, -1) < 0) {
+		if (poll(fds, FIRST_CLIENT + serve->client_count,
+			 serve_watch_timeout_ms(watch)) < 0) {
 			continue;
+		}
+		if (fds[2].revents != 0) {
+			serve_secure_keeper_ended(&serve->owner);
+		}
+		if (serve_watch_is_due(watch)) {
+			serve_secure_keeper_again(&serve->owner);
 		}
 		if (fds[0].revents != 0) {
 			take_signal(serve);
 			continue;
 		}
-		answer_first(serve, &fds[2]);
+		answer_first(serve, &fds[FIRST_CLIENT]);
 		if (!serve->done && fds[1].revents != 0) {
 			take_in(serve);
 		}
@@ -437,7 +462,10 @@ static int serve_run(struct args *args)
 			.io_bytes = 4096,
 			.size_bytes = 64 << 20,
 			.read_percent = 50},
-		.owner = {.shared_fd = -1, .table_fd = -1, .state_fd = -1},
+		.owner = {.shared_fd = -1,
+			  .table_fd = -1,
+			  .state_fd = -1,
+			  .watch = {.fd = -1}},
 		.listener = -1,
 	};
 

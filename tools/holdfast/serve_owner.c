@@ -13,9 +13,8 @@
 #include "process_end.h"
 #include "progress.h"
 #include "serve_keep.h"
+#include "serve_secure.h"
 
-#define LOAD_NAME   "serve-load"
-#define SHARED_NAME "serve-shared"
 #define STDERR_NAME "serve-stderr"
 
 /* A successor that failed is waited for so long. */
@@ -272,7 +271,10 @@ static int go_on_with_load(struct serve_owner *owner)
 	struct hf_error err = {.message = ""};
 
 	set_up_load(owner);
-	int result = serve_load_inherit(&owner->load, &err);
+	int result = serve_secure_begin(owner, &err);
+	if (result == 0) {
+		result = serve_load_inherit(&owner->load, &err);
+	}
 	note_step(owner, "attach to what is under way");
 	if (result == 0) {
 		result = serve_load_start(&owner->load, &err);
@@ -346,37 +348,7 @@ static int make_carry(struct serve_owner *owner, struct hf_carry **carry,
 {
 	int result = hf_driver_carry(owner->conn.drv, carry, err);
 
-	if (result == 0) {
-		result = hf_carry_add(*carry, SHARED_NAME, owner->shared_fd,
-				      err);
-	}
-	if (result == 0 && owner->table_fd >= 0) {
-		result = hf_carry_add(*carry, LOAD_NAME, owner->table_fd, err);
-	}
-	return result;
-}
-
-int serve_owner_secure(struct serve_owner *owner)
-{
-	struct hf_carry *carry = NULL;
-	struct hf_error err = {.message = ""};
-	int result = 0;
-
-	if (owner->shared->keeper[0] != '\0') {
-		result = make_carry(owner, &carry, &err);
-		if (result == 0) {
-			result = serve_keep_put(owner->shared->keeper,
-						owner->name, carry, &err);
-		}
-		hf_carry_free(carry);
-	}
-	if (result) {
-		return cli_fail(owner->args, "%s", err.message);
-	}
-	owner->shared->kept = true;
-	serve_load_issue(&owner->load, true);
-	note_step(owner, "have the keeper hold it");
-	return CLI_OK;
+	return result ? result : serve_secure_add(owner, *carry, err);
 }
 
 /* ----------------------------------------------------------------- leaving */
@@ -459,6 +431,7 @@ int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 
 void serve_owner_depart(struct serve_owner *owner)
 {
+	serve_watch_end(&owner->watch);
 	drop_offer(owner);
 	hf_driver_leave(owner->conn.drv);
 	owner->conn.drv = NULL;
@@ -484,7 +457,7 @@ int serve_owner_return(struct serve_owner *owner)
 	if (code == CLI_USAGE) {
 		code = cli_fail(owner->args, "%s", owner->busy);
 	}
-	return code == CLI_OK ? serve_owner_secure(owner) : code;
+	return code == CLI_OK ? serve_secure(owner) : code;
 }
 
 int serve_owner_end_load(struct serve_owner *owner)
@@ -518,6 +491,9 @@ int serve_owner_close(struct serve_owner *owner)
 	(void)!make_carry(owner, &carry, NULL);
 	snprintf(keeper, sizeof(keeper), "%s", owner->shared->keeper);
 	serve_load_stop(&owner->load);
+	/* What would be kept from here on is of no use to anybody. */
+	(void)!hf_driver_keep_with(owner->conn.drv, NULL, NULL, NULL);
+	serve_watch_end(&owner->watch);
 	forget(owner, false);
 	int code = conn_end(&owner->conn, CLI_OK);
 	if (keeper[0] != '\0' &&
@@ -562,6 +538,10 @@ struct json_object *serve_owner_status(struct serve_owner *owner)
 	out_number(tree, "pid", (uint64_t)getpid());
 	out_text(tree, "address", owner->shared->address);
 	out_text(tree, "keeper", owner->shared->keeper);
+	out_text(tree, "keeper_state",
+		 owner->shared->keeper[0] == '\0' ? "none"
+		 : owner->watch.gone              ? "gone"
+						  : "holding");
 	out_text(tree, "came_by", ways[owner->way]);
 	if (owner->load.table) {
 		struct json_object *load = out_object();

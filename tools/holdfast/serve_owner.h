@@ -9,6 +9,7 @@
 #include <holdfast/keeper.h>
 
 #include "conn.h"
+#include "serve_keep.h"
 #include "serve_load.h"
 
 /**
@@ -20,6 +21,7 @@
  * @shared_fd: its memfd
  * @table_fd: of the load's table, -1 without a load
  * @load: the load, if there is one
+ * @watch: the keeper, if there is one
  * @busy: who drives the device still
  * @offered: what a successor is being offered, NULL else
  * @state_fd: the saved state in it
@@ -33,6 +35,7 @@ struct serve_owner {
 	int shared_fd;
 	int table_fd;
 	struct serve_load load;
+	struct serve_watch watch;
 	char busy[sizeof(((struct hf_error *)0)->message)];
 	struct hf_carry *offered;
 	int state_fd;
@@ -68,10 +71,6 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry);
  * where that was. */
 void serve_owner_log_there(const struct hf_carry *carry);
 void serve_owner_log_here(struct hf_carry *carry);
-
-/* To the keeper, if there is one; before the load issues anything, unless the
- * keeper has the same from the last owner. */
-int serve_owner_secure(struct serve_owner *owner);
 
 /* What a successor will be offered, for it to make ready; the owner goes on.
  * For hf_carry_free(); the descriptors stay the owner's. */

@@ -10,6 +10,7 @@
 #include "process_end.h"
 #include "serve.h"
 #include "serve_keep.h"
+#include "serve_secure.h"
 #include "serve_turns.h"
 #include "serve_warm.h"
 
@@ -28,7 +29,7 @@ static int become_owner(struct serve *serve)
 	if (serve->listener < 0) {
 		return CLI_FAILED;
 	}
-	int code = serve_owner_secure(&serve->owner);
+	int code = serve_secure(&serve->owner);
 	if (code == CLI_OK) {
 		printf("serving %s\n", serve->opt.name);
 		fflush(stdout);
@@ -110,7 +111,7 @@ static int take_from_owner(struct serve *serve)
 	}
 	close(socket);
 	if (code == CLI_OK) {
-		code = serve_owner_secure(&serve->owner);
+		code = serve_secure(&serve->owner);
 	}
 	if (code == CLI_OK) {
 		printf("serving %s\n", serve->opt.name);
