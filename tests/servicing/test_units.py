@@ -130,6 +130,15 @@ def run(place, service, rng):
     service.wait()
 
 
+def refuse_upgrade(place):
+    """systemd would start another one when the old process ends."""
+    refused = subprocess.run(
+        [place.program, 'upgrade', 'disk0', '--runtime-dir', place.runtime],
+        capture_output=True, text=True, env=place.environment)
+    assert refused.returncode != 0, 'a service was upgraded behind its manager'
+    assert 'systemctl reload' in refused.stderr, refused.stderr
+
+
 def with_keeper(place, rng):
     os.makedirs(place.runtime, exist_ok=True)
     keeper = make_service(place, '', os.path.join(
@@ -139,6 +148,7 @@ def with_keeper(place, rng):
     service = make_service(place, 'disk0', serving_unit(place, False))
     service.start()
     service.await_line('serving')
+    refuse_upgrade(place)
     run(place, service, rng)
     keeper.kill()
 
@@ -148,10 +158,7 @@ def with_store(place, rng):
     service = make_service(place, 'disk0', serving_unit(place, True))
     kill_in_each_put(place, service, True)
     assert len(service.store) > 4, service.store
-    refused = subprocess.run(
-        [place.program, 'upgrade', 'disk0', '--runtime-dir', place.runtime],
-        capture_output=True, text=True, env=place.environment)
-    assert refused.returncode != 0, 'upgraded to who cannot reach the store'
+    refuse_upgrade(place)
     service.kill()
     kill_in_each_put(place, service, False)
     run(place, service, rng)

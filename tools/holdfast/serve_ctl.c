@@ -166,6 +166,33 @@ static int start_successor(struct args *args, const struct ctl_options *opt)
 	return code;
 }
 
+/* A successor that is no child of the service manager would be one too many:
+ * the manager would start another one when it sees the old one end. */
+static int refuse_managed(struct args *args, const char *path)
+{
+	struct json_object *manager = NULL;
+	char *answer = NULL;
+	int code = control_ask(args, path, "status", &answer);
+
+	if (code != CLI_OK) {
+		return code;
+	}
+	struct json_object *tree = json_tokener_parse(answer);
+	/* An older version says nothing of it. */
+	if (json_object_object_get_ex(tree, "manager", &manager) &&
+	    strcmp(json_object_get_string(manager), "systemd") == 0) {
+		code = cli_fail(args,
+				"'%s' is a service of systemd, which would not "
+				"know its successor: 'systemctl reload' of its "
+				"unit (SIGHUP) has it execute the new version "
+				"in place",
+				args->operands[0]);
+	}
+	json_object_put(tree);
+	free(answer);
+	return code;
+}
+
 static int upgrade_run(struct args *args)
 {
 	struct ctl_options opt = {0};
@@ -178,6 +205,9 @@ static int upgrade_run(struct args *args)
 	if (code == CLI_OK && !control_is_live(path)) {
 		code = cli_fail(args, "%s: nobody serves '%s'", path,
 				args->operands[0]);
+	}
+	if (code == CLI_OK) {
+		code = refuse_managed(args, path);
 	}
 	if (code == CLI_OK) {
 		code = start_successor(args, &opt);
@@ -195,7 +225,8 @@ const struct verb verb_upgrade = {
 		"Starts the new process, and when it is ready to restore, has "
 		"the old one hand over. Commands that are under way stay so, "
 		"and end in the new process. Where the new one does not make "
-		"it, the old one goes on.",
+		"it, the old one goes on. A service of systemd is upgraded by "
+		"'systemctl reload' in place of this.",
 	.example = "holdfast upgrade disk0",
 	.run = upgrade_run,
 };
