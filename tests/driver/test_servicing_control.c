@@ -146,7 +146,35 @@ static void no_event_request_is_posted_twice(struct rig *rig, bool planned)
 	assert_int_equal(rig_stats(rig).errors, 0);
 }
 
+/* Of the two that may come while a queue is made, one was never asked for. */
+static void a_queue_is_made_in_spite_of_a_completion_of_nobody(struct rig *rig,
+							       bool planned)
+{
+	uint8_t data[512];
+
+	rig->options.cpu_count = 3;
+	rig->options.io_queues = 3;
+	heirs_open(rig);
+	for (uint32_t cycle = 0; cycle < 2; cycle++) {
+		heirs_replace(rig, planned);
+		(void)rig_rule(rig, "admin-create-iocq,nth=1:phantom");
+		struct load *load = load_of(rig, cycle + 1);
+		load_put(rig, load, 0, HF_OP_READ, 0, 1, data);
+		assert_int_equal(rig_finish(rig, load->queue, &load->work[0]),
+				 0);
+		load_drop(load);
+		assert_int_equal(hf_emu_namespace_resize(rig->emu, 1,
+							 (4096 + cycle) * 512,
+							 &rig->err),
+				 0);
+		(void)rig_event(rig, HF_EVENT_NAMESPACE_CHANGED);
+		assert_true(rig->drv->admin->trouble.refused_count > 0);
+		hf_emu_fault_clear(rig->emu);
+	}
+}
+
 BOTH(a_completion_queue_in_the_making_is_no_obstacle)
+BOTH(a_queue_is_made_in_spite_of_a_completion_of_nobody)
 BOTH(a_submission_queue_in_the_making_is_no_obstacle)
 BOTH(an_event_of_the_time_between_is_handled)
 BOTH(an_event_whose_log_was_being_read_is_not_lost)
@@ -259,6 +287,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LIST(a_completion_queue_in_the_making_is_no_obstacle),
 		LIST(a_submission_queue_in_the_making_is_no_obstacle),
+		LIST(a_queue_is_made_in_spite_of_a_completion_of_nobody),
 		LIST(an_event_of_the_time_between_is_handled),
 		LIST(an_event_whose_log_was_being_read_is_not_lost),
 		LIST(another_namespace_in_its_place_is_not_taken_for_it),
