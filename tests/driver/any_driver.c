@@ -81,7 +81,7 @@ bool any_event(struct hf_driver *drv, enum hf_event_kind kind,
 					 .events = POLLIN};
 
 		while (hf_event_next(drv, event) == 1) {
-			print_message("event: %s\n", event->text);
+			print_message("# event: %s\n", event->text);
 			if (event->kind == kind) {
 				return true;
 			}
