@@ -192,6 +192,16 @@ static int adopt_all(struct hf_dma *dma, struct hf_fdset *set,
 		if (!region_is_sane(registry, i)) {
 			return bad(dma, err, "region", i);
 		}
+		if (registry->regions[i].state == HF_REGION_REVOKED) {
+			return hf_error_set(
+				err, -ENODEV,
+				"%s: its driver gave the controller "
+				"up, and took memory away from it: "
+				"there is nothing to go on with; "
+				"clear the device for a fresh "
+				"start",
+				dma->dev->id);
+		}
 		if (registry->regions[i].state != HF_REGION_MAPPED) {
 			continue;
 		}

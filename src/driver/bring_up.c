@@ -496,6 +496,8 @@ static int step_back_off(struct hf_driver *drv, struct hf_job *job,
 
 /* The first step that a controller which was stopped for certain comes to. */
 #define STEP_STOPPED 3u
+/* step_back_off(), which also waits for registers to come back. */
+#define STEP_BACK_OFF 0u
 
 static const struct hf_job_step bring_up_steps[] = {
 	{"wait before trying again", step_back_off},
@@ -569,6 +571,17 @@ void hf_driver_go_on(struct hf_driver *drv)
 	}
 }
 
+static bool is_worth_another_try(const struct hf_driver *drv,
+				 const struct hf_job *job)
+{
+	if (drv->state != HF_DRIVER_RECOVERING ||
+	    drv->recoveries >= RECOVERIES_MAX) {
+		return false;
+	}
+	return job->result == -ENODEV ? job->step != STEP_BACK_OFF
+				      : job->step >= STEP_STOPPED;
+}
+
 static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 {
 	drv->bringing_up = false;
@@ -592,8 +605,9 @@ static void bring_up_finished(struct hf_driver *drv, struct hf_job *job)
 		}
 		return;
 	}
-	if (drv->state == HF_DRIVER_RECOVERING && job->result != -ENODEV &&
-	    job->step >= STEP_STOPPED && drv->recoveries < RECOVERIES_MAX) {
+	if (is_worth_another_try(drv, job)) {
+		/* Registers that read as ones are given a moment to pass. */
+		drv->vanished = job->result == -ENODEV;
 		hf_log_limited(&drv->log, &drv->quiet[HF_QUIET_RESET],
 			       HF_LOG_ERROR, "%s; trying again",
 			       job->error.message);

@@ -423,6 +423,26 @@ static void a_device_that_is_gone_for_a_moment_is_reset(void **state)
 	hf_queue_close(asker.queue);
 }
 
+/* The same in the midst of a reset that was begun for another reason. */
+static void a_device_that_is_gone_while_it_is_reset_is_waited_for(void **state)
+{
+	struct rig *rig = *state;
+	struct asker asker;
+
+	asker_open(&asker, rig);
+	uint32_t held = rig_rule(rig, "io-write:hold");
+	asker_submit_flagged(&asker, HF_OP_WRITE, HF_IO_REPEATABLE);
+	uint32_t gone = rig_rule(rig, "reg-csts,read,count=5:all-ones");
+	force_reset(rig);
+	(void)rig_event(rig, HF_EVENT_CONTROLLER_RESET);
+	assert_int_equal(rig_hits(rig, gone), 5);
+	(void)hf_emu_fault_remove(rig->emu, held);
+	rig_until(rig, asker_ended, &asker);
+
+	all_ended_once_with(&asker, 0);
+	hf_queue_close(asker.queue);
+}
+
 /* Each doorbell of such an I/O would tell the controller of a queue that it
  * does not have yet, and the commands that are to be repeated with it. */
 static void io_that_comes_at_each_step_of_a_reset(void **state)
@@ -609,6 +629,7 @@ int main(void)
 		rig_test(whoever_waits_is_told_when_the_controller_is_given_up),
 		rig_test(a_lost_interrupt_is_found_long_before_the_deadline),
 		rig_test(a_device_that_is_gone_for_a_moment_is_reset),
+		rig_test(a_device_that_is_gone_while_it_is_reset_is_waited_for),
 		rig_test(io_that_comes_at_each_step_of_a_reset),
 		rig_test(a_controller_that_keeps_failing_is_given_up),
 		rig_test(an_aborted_command_that_is_executed_late),

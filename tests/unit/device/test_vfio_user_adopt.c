@@ -255,6 +255,21 @@ static void other_registers_than_those_asked_for_are_read(void **state)
 	finish(t);
 }
 
+static void what_was_taken_away_from_a_device_is_not_adopted(void **state)
+{
+	struct takeover *t = prepare(state);
+	struct hf_registry_region *region =
+		&t->f->dev->dma.registry->regions[0];
+
+	region->state = HF_REGION_REVOKED;
+	assert_int_equal(adopt(t), -ENODEV);
+	vfu_says(t->f, "gave the controller up");
+	region->state = HF_REGION_MAPPED;
+	hf_fdset_close(t->set);
+	free(t->set);
+	free(t);
+}
+
 static void what_was_asked_for_and_never_taken_is_dropped(void **state)
 {
 	struct takeover *t = prepare(state);
@@ -544,6 +559,7 @@ int main(void)
 		TEST(another_request_may_come_before_what_was_asked_for),
 		TEST(other_registers_than_those_asked_for_are_read),
 		TEST(what_was_asked_for_and_never_taken_is_dropped),
+		TEST(what_was_taken_away_from_a_device_is_not_adopted),
 		TEST(several_that_died_in_a_row_leave_several_replies),
 		TEST(identifiers_may_wrap_between_the_two),
 		TEST(only_earlier_replies_count_as_late),
