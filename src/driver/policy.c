@@ -45,6 +45,10 @@ void hf_policy_inherit(struct hf_driver *drv)
 	    left <= HF_DEVICE_CLASS_FORBIDDEN) {
 		drv->device_class = (enum hf_device_class)left;
 	}
+}
+
+void hf_policy_record(struct hf_driver *drv)
+{
 	drv->ledger.header->device_class =
 		drv->is_quiet ? HF_DEVICE_CLASS_QUIET : drv->device_class;
 }

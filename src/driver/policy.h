@@ -11,6 +11,9 @@ enum hf_device_class hf_policy_class(const struct hf_device *dev,
 /* A successor: quiet if its predecessor was; and where nothing is known here,
  * what was known, or said, there. */
 void hf_policy_inherit(struct hf_driver *drv);
+/* What it is from now on, for the next one: once nothing can be refused any
+ * more. */
+void hf_policy_record(struct hf_driver *drv);
 const char *hf_policy_class_name(enum hf_device_class device_class);
 
 /* Why the controller must not outlive its driver, in words, or NULL. */

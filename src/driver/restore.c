@@ -267,7 +267,8 @@ static int keep_pool(struct hf_driver *drv, struct hf_error *err)
 			pages = HF_MIN(pages, view.queue->page_count);
 		}
 	}
-	if (pages < HF_POOL_PAGES_MIN) {
+	if (pages < HF_POOL_PAGES_MIN ||
+	    (pages != UINT32_MAX && pages > drv->ledger.header->pages_max)) {
 		return hf_error_set(err, -EINVAL,
 				    "%s: a queue has %u pages for data, which "
 				    "no driver could have left; clear the "
@@ -440,6 +441,7 @@ static void go_live(struct hf_driver *drv)
 		}
 	}
 	drv->ledger.header->restores++;
+	hf_policy_record(drv);
 	hf_restore_clean_up(drv);
 	if (is_resetting(drv)) {
 		hf_bring_up_again(drv, drv->found_failed

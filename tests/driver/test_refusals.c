@@ -320,12 +320,15 @@ static void another_controller_is_refused(void **state)
 	struct rig *rig = *state;
 	uint32_t rule = leave_behind(rig, false);
 
+	/* Not even what it would say of itself is in the ledger then. */
+	rig->options.device_class = HF_DEVICE_CLASS_FORBIDDEN;
 	for (size_t i = 0; i < HF_ARRAY_LEN(each); i++) {
 		uint32_t lie = rig_rule(rig, each[i].rule);
 
 		assert_refused(rig, -ENODEV, each[i].word);
 		(void)hf_emu_fault_remove(rig->emu, lie);
 	}
+	rig->options.device_class = HF_DEVICE_CLASS_AUTO;
 	end_well(rig, rule);
 }
 
