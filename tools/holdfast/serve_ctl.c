@@ -180,6 +180,7 @@ static int refuse_managed(struct args *args, const char *path)
 	struct json_object *tree = json_tokener_parse(answer);
 	/* An older version says nothing of it. */
 	if (json_object_object_get_ex(tree, "manager", &manager) &&
+	    json_object_is_type(manager, json_type_string) &&
 	    strcmp(json_object_get_string(manager), "systemd") == 0) {
 		code = cli_fail(args,
 				"'%s' is a service of systemd, which would not "
