@@ -134,19 +134,26 @@ static void finish(struct rig *rig, struct work *work)
 	assert_int_equal(rig_stats(rig).errors, 0);
 }
 
+/* Work that the controller has, and has not begun. */
+static struct rig *begin(void **state, struct work *work)
+{
+	assert_int_equal(rig_setup(state), 0);
+	struct rig *rig = *state;
+	rig->emu_options.serve = HF_EMU_MANUAL;
+	rig_open(rig);
+	heirs_begin(rig);
+	rig->pump = false;
+	submit(rig, work);
+	return rig;
+}
+
 /* Returns whether the reset was over by then. */
 static bool stopped_after(uint32_t steps, bool planned)
 {
 	struct work work = {.queue = NULL};
 	void *state = NULL;
 
-	assert_int_equal(rig_setup(&state), 0);
-	struct rig *rig = state;
-	rig->emu_options.serve = HF_EMU_MANUAL;
-	rig_open(rig);
-	heirs_begin(rig);
-	rig->pump = false;
-	submit(rig, &work);
+	struct rig *rig = begin(&state, &work);
 	(void)hf_emu_process(rig->emu, 2); /* some are executed */
 	force_reset(rig);
 	take_steps(rig, steps);
@@ -191,13 +198,7 @@ static void failed_before_it_is_taken_over(bool planned)
 	void *state = NULL;
 
 	alarm(ALARM_S);
-	assert_int_equal(rig_setup(&state), 0);
-	struct rig *rig = state;
-	rig->emu_options.serve = HF_EMU_MANUAL;
-	rig_open(rig);
-	heirs_begin(rig);
-	rig->pump = false;
-	submit(rig, &work);
+	struct rig *rig = begin(&state, &work);
 	assert_int_equal(heirs_let_go(rig, planned), 0);
 	(void)rig_rule(rig, "now:cfs");
 	assert_int_equal(heirs_adopt(rig), 0);
