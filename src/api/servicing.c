@@ -224,16 +224,21 @@ int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 		hf_driver_options_init(&defaults);
 		options = &defaults;
 	}
-	int rc = hf_restore(drv, device, bytes, len_bytes, options, err);
+	int rc = hf_restore_begin(drv, device, bytes, len_bytes, options, err);
 	if (rc != 0) {
 		return rc;
 	}
-	rc = hf_runtime_create(*drv, err);
-	if (rc != 0) {
-		hf_restore_undo(*drv);
-		return rc;
-	}
+	/* While the controller's registers are on their way. */
+	rc = hf_runtime_create_held(*drv, err);
 	hf_steps_mark(&device->steps, "start the threads");
+	if (rc == 0) {
+		rc = hf_restore_finish(*drv, err);
+		hf_runtime_let_go(*drv, rc == 0);
+	}
+	if (rc != 0) {
+		hf_runtime_destroy(*drv);
+		hf_restore_undo(*drv);
+	}
 	return rc;
 }
 

@@ -89,6 +89,7 @@ int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
 		hf_steps_mark(&vu->dev.steps, "map the DMA memory");
 	}
 	if (rc != 0) {
+		hf_vfu_carry_undo(vu);
 		hf_vfu_free(vu);
 		return rc;
 	}

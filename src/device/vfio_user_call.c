@@ -272,44 +272,36 @@ static int await_reply(struct hf_vfu_conn *conn, const struct vfu_header *sent,
 	}
 }
 
-static int send_request(struct hf_vfu_conn *conn,
-			const struct hf_vfu_call *call, bool first,
-			uint64_t deadline_ns, struct vfu_header *sent,
-			struct hf_error *err)
-{
-	struct hf_vfu_out out = outgoing(conn, call, 0);
-
-	if (first && !conn->stale_expected) {
-		conn->journal->oldest_id = out.header.id;
-	}
-	/* Before it is sent: the reply may come to a successor, which drops
-	 * those from the oldest to the last. */
-	__atomic_store_n(&conn->journal->pending, pending_word(&out.header),
-			 __ATOMIC_RELEASE);
-	count_up(&conn->journal->round_trips, first ? 1 : 0);
-	conn->fresh_round_trips += first ? 1 : 0;
-	*sent = out.header;
-	int rc = hf_vfu_socket_send(conn->fd, deadline_ns, &out);
-	return rc != 0 ? send_failed(conn, rc, call->command, err) : 0;
-}
-
+/* All at once: the server is woken once. */
 static int send_all(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 		    uint32_t count, uint64_t deadline_ns,
 		    struct vfu_header *sent, struct hf_error *err)
 {
-	int rc = 0;
+	struct hf_vfu_out outs[HF_VFU_CALLS_MAX];
 
-	assert(count <= HF_VFU_CALLS_MAX);
+	assert(count > 0 && count <= HF_VFU_CALLS_MAX);
 	if (hf_vfu_conn_lost(conn)) {
 		return hf_vfu_conn_lose(conn, -ENODEV, err, "%s", "");
 	}
-	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		calls[i].reply_bytes = 0;
 		calls[i].reply_fd = -1;
-		rc = send_request(conn, &calls[i], i == 0, deadline_ns,
-				  &sent[i], err);
+		outs[i] = outgoing(conn, &calls[i], 0);
+		sent[i] = outs[i].header;
 	}
-	return rc;
+	if (!conn->stale_expected) {
+		conn->journal->oldest_id = sent[0].id;
+	}
+	/* Before they are sent: the replies may come to a successor, which
+	 * drops those from the oldest to the last. */
+	__atomic_store_n(&conn->journal->pending,
+			 pending_word(&sent[count - 1]), __ATOMIC_RELEASE);
+	count_up(&conn->journal->round_trips, 1);
+	conn->fresh_round_trips++;
+	int rc = count == 1 ? hf_vfu_socket_send(conn->fd, deadline_ns, outs)
+			    : hf_vfu_socket_send_many(conn->fd, deadline_ns,
+						      outs, count);
+	return rc != 0 ? send_failed(conn, rc, calls[0].command, err) : 0;
 }
 
 /* @rc: of sending them. */
@@ -335,6 +327,7 @@ static void take_ahead(struct hf_vfu_conn *conn)
 	struct hf_vfu_ahead *ahead = &conn->ahead;
 
 	if (ahead->count > 0) {
+		hf_vfu_socket_gather(conn->fd, ahead->reply_bytes);
 		ahead->rc = take_all(conn, ahead->calls, ahead->count,
 				     ahead->deadline_ns, ahead->sent, 0, NULL);
 		if (ahead->rc == 0 && hf_vfu_conn_lost(conn)) {
@@ -356,6 +349,11 @@ int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 	int rc = send_all(conn, calls, count, ahead->deadline_ns, ahead->sent,
 			  err);
 	ahead->count = rc == 0 ? count : 0;
+	ahead->reply_bytes = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		ahead->reply_bytes += (uint32_t)sizeof(struct vfu_header) +
+				      calls[i].reply_min_bytes;
+	}
 	ahead->rc = rc;
 	pthread_mutex_unlock(&conn->lock);
 	return rc;

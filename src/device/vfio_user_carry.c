@@ -2,14 +2,11 @@
 #include "device/vfio_user_carry.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/checked.h"
-#include "base/cleanup.h"
 #include "base/error.h"
 
 #define SOCKET_NAME  "vfu-socket"
@@ -159,54 +156,26 @@ int hf_vfu_carry_facts(struct hf_vfio_user *vu, const struct hf_fdset *set,
 	return 0;
 }
 
-/* -1 when there is none of that name. */
-static int duplicate(const struct hf_vfio_user *vu, int fd, int *copy,
-		     struct hf_error *err)
-{
-	*copy = -1;
-	if (fd < 0) {
-		return 0;
-	}
-	*copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return *copy >= 0
-		       ? 0
-		       : hf_error_set(err, -errno,
-				      "%s: descriptor %d of what was handed "
-				      "over cannot be duplicated: %s",
-				      vu->dev.id, fd, strerrordesc_np(errno));
-}
-
-static int carry_conn(struct hf_vfio_user *vu, const struct hf_fdset *set,
+static int carry_conn(struct hf_vfio_user *vu, struct hf_fdset *set,
 		      struct hf_error *err)
 {
-	HF_AUTO_CLOSE int sock = -1;
-	HF_AUTO_CLOSE int journal = -1;
+	int sock = hf_fdset_find(set, SOCKET_NAME);
+	int journal = hf_fdset_find(set, JOURNAL_NAME);
 
-	int rc = duplicate(vu, hf_fdset_find(set, SOCKET_NAME), &sock, err);
-	if (rc == 0) {
-		rc = duplicate(vu, hf_fdset_find(set, JOURNAL_NAME), &journal,
-			       err);
+	if (sock < 0 || journal < 0) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: the connection is missing in what was "
+				    "handed over",
+				    vu->dev.id);
 	}
-	if (rc == 0 && (sock < 0 || journal < 0)) {
-		rc = hf_error_set(err, -EINVAL,
-				  "%s: the connection is missing in what was "
-				  "handed over",
-				  vu->dev.id);
-	}
-	if (rc == 0) {
-		rc = hf_vfu_conn_resume(&vu->conn, sock, journal, err);
-	}
-	if (rc == 0) {
-		hf_take_fd(&sock);
-		hf_take_fd(&journal);
-	}
-	return rc;
+	return hf_vfu_conn_resume(
+		&vu->conn, sock, journal,
+		hf_fdset_take_map(set, journal, HF_VFU_JOURNAL_BYTES), err);
 }
 
 /* Of those that were never carried, none is in use. One that was and cannot be
  * had here would be missed: its completions raise it. */
-static int carry_irqs(struct hf_vfio_user *vu, const struct hf_fdset *set,
-		      struct hf_error *err)
+static void carry_irqs(struct hf_vfio_user *vu, const struct hf_fdset *set)
 {
 	uint32_t said =
 		__atomic_load_n(&vu->conn.journal->irq_wired, __ATOMIC_RELAXED);
@@ -214,59 +183,55 @@ static int carry_irqs(struct hf_vfio_user *vu, const struct hf_fdset *set,
 	uint32_t carried = 0;
 
 	while (carried < wired) {
-		int rc = duplicate(vu, hf_fdset_find(set, IRQ_NAME, carried),
-				   &vu->eventfds[carried], err);
-		if (rc != 0) {
-			return rc;
-		}
-		if (vu->eventfds[carried] < 0) {
-			break;
-		}
-		carried++;
-	}
-	vu->conn.journal->irq_wired = carried;
-	vu->msix_enabled = carried > 0;
-	return 0;
-}
-
-int hf_vfu_carry_fds(struct hf_vfio_user *vu, const struct hf_fdset *set,
-		     struct hf_error *err)
-{
-	int rc = carry_conn(vu, set, err);
-
-	if (rc == 0) {
-		rc = duplicate(vu, hf_fdset_find(set, BAR0_NAME), &vu->bar0_fd,
-			       err);
-	}
-	if (rc == 0) {
-		rc = duplicate(vu, hf_fdset_find(set, REQUEST_NAME),
-			       &vu->request_fd, err);
-	}
-	if (rc == 0 && vu->request_fd >= 0) {
-		rc = hf_vfu_conn_watch(&vu->conn, vu->request_fd, err);
-	}
-	return rc != 0 ? rc : carry_irqs(vu, set, err);
-}
-
-static void take_and_close(int fd)
-{
-	if (fd >= 0) {
-		close(fd);
-	}
-}
-
-void hf_vfu_carry_done(struct hf_fdset *set)
-{
-	take_and_close(hf_fdset_take(set, SOCKET_NAME));
-	take_and_close(hf_fdset_take(set, JOURNAL_NAME));
-	take_and_close(hf_fdset_take(set, BAR0_NAME));
-	take_and_close(hf_fdset_take(set, REQUEST_NAME));
-	for (uint32_t i = 0; i < HF_VFU_VECTORS_MAX; i++) {
-		int fd = hf_fdset_take(set, IRQ_NAME, i);
+		int fd = hf_fdset_find(set, IRQ_NAME, carried);
 
 		if (fd < 0) {
 			break;
 		}
-		close(fd);
+		vu->eventfds[carried++] = fd;
+	}
+	vu->conn.journal->irq_wired = carried;
+	vu->msix_enabled = carried > 0;
+}
+
+int hf_vfu_carry_fds(struct hf_vfio_user *vu, struct hf_fdset *set,
+		     struct hf_error *err)
+{
+	int rc = carry_conn(vu, set, err);
+
+	if (rc != 0) {
+		return rc;
+	}
+	vu->bar0_fd = hf_fdset_find(set, BAR0_NAME);
+	vu->request_fd = hf_fdset_find(set, REQUEST_NAME);
+	carry_irqs(vu, set);
+	return vu->request_fd >= 0
+		       ? hf_vfu_conn_watch(&vu->conn, vu->request_fd, err)
+		       : 0;
+}
+
+/* The numbers are the same: they are only no longer the set's. */
+void hf_vfu_carry_done(struct hf_fdset *set)
+{
+	(void)hf_fdset_take(set, SOCKET_NAME);
+	(void)hf_fdset_take(set, JOURNAL_NAME);
+	(void)hf_fdset_take(set, BAR0_NAME);
+	(void)hf_fdset_take(set, REQUEST_NAME);
+	for (uint32_t i = 0; i < HF_VFU_VECTORS_MAX; i++) {
+		if (hf_fdset_take(set, IRQ_NAME, i) < 0) {
+			break;
+		}
+	}
+}
+
+void hf_vfu_carry_undo(struct hf_vfio_user *vu)
+{
+	vu->conn.fd = -1;
+	vu->conn.journal_fd = -1;
+	vu->bar0_fd = -1;
+	vu->request_fd = -1;
+	for (uint32_t i = 0; vu->eventfds != NULL && i < vu->facts.vectors;
+	     i++) {
+		vu->eventfds[i] = -1;
 	}
 }

@@ -12,9 +12,11 @@ HF_MUST_CHECK int hf_vfu_carry_out(struct hf_vfio_user *vu,
 HF_MUST_CHECK int hf_vfu_carry_facts(struct hf_vfio_user *vu,
 				     const struct hf_fdset *set,
 				     struct hf_error *err);
-/* Duplicates of the descriptors; those of @set stay in it. */
+/* The descriptors, which stay those of @set. Either of the two below ends
+ * that. */
 HF_MUST_CHECK int hf_vfu_carry_fds(struct hf_vfio_user *vu,
-				   const struct hf_fdset *set,
-				   struct hf_error *err);
-/* Takes the originals out of @set, and closes them. */
+				   struct hf_fdset *set, struct hf_error *err);
+/* They are the device's from now on. */
 void hf_vfu_carry_done(struct hf_fdset *set);
+/* The device is not to close them. */
+void hf_vfu_carry_undo(struct hf_vfio_user *vu);

@@ -202,17 +202,19 @@ static bool holds_journal(int journal_fd)
 }
 
 int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd, int journal_fd,
-		       struct hf_error *err)
+		       void *journal, struct hf_error *err)
 {
 	struct stat st;
 
+	conn->journal = journal;
 	if (fstat(fd, &st) != 0 || !S_ISSOCK(st.st_mode)) {
 		return hf_error_set(err, -EINVAL,
 				    "%s: what was handed over as the "
 				    "connection is no socket",
 				    conn->name);
 	}
-	if (!holds_journal(journal_fd) || map_journal(conn, journal_fd) != 0 ||
+	if ((journal == NULL && (!holds_journal(journal_fd) ||
+				 map_journal(conn, journal_fd) != 0)) ||
 	    conn->journal->magic != HF_VFU_JOURNAL_MAGIC ||
 	    conn->journal->version != HF_VFU_JOURNAL_VERSION) {
 		return hf_error_set(err, -EINVAL,

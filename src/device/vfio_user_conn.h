@@ -18,7 +18,7 @@ enum {
 	HF_VFU_OUR_MAX_XFER_BYTES = 65536,
 	HF_VFU_PAYLOAD_BYTES = HF_VFU_OUR_MAX_XFER_BYTES + 16,
 	HF_VFU_MEMORY_MAX = 1024,
-	HF_VFU_CALLS_MAX = 16,
+	HF_VFU_CALLS_MAX = HF_VFU_MESSAGES_MAX,
 };
 
 #define HF_VFU_JOURNAL_MAGIC UINT64_C(0x314a5546564448ff)
@@ -62,6 +62,7 @@ struct hf_vfu_ahead {
 	struct hf_vfu_call *calls;
 	uint32_t count; /* 0: there are none */
 	struct vfu_header sent[HF_VFU_CALLS_MAX];
+	uint32_t reply_bytes; /* of all of them, if none is an error */
 	uint64_t deadline_ns;
 	int rc;
 };
@@ -122,9 +123,11 @@ HF_MUST_CHECK int hf_vfu_conn_init(struct hf_vfu_conn *conn, const char *name,
  */
 HF_MUST_CHECK int hf_vfu_conn_start(struct hf_vfu_conn *conn, int fd,
 				    struct hf_error *err);
-/* Gives it the socket and the journal of a predecessor that is dead. */
+/* Gives it the socket and the journal of a predecessor that is dead. @journal:
+ * where that is mapped already, the connection's now; or NULL. */
 HF_MUST_CHECK int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd,
-				     int journal_fd, struct hf_error *err);
+				     int journal_fd, void *journal,
+				     struct hf_error *err);
 /* Makes hangup_fd readable when @fd is, too. */
 HF_MUST_CHECK int hf_vfu_conn_watch(struct hf_vfu_conn *conn, int fd,
 				    struct hf_error *err);

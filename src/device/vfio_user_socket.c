@@ -29,6 +29,10 @@
  * has not grown for so long, is taken as it comes. */
 #define PARTIAL_PATIENCE_NS (20 * HF_NS_PER_MS)
 
+/* So often, and for so long, messages are waited for that come in a row. */
+#define GATHER_STEP_NS UINT64_C(30000)
+#define GATHER_NS      HF_NS_PER_MS
+
 static int cannot_reach(const char *name, int error, struct hf_error *err)
 {
 	switch (error) {
@@ -210,34 +214,23 @@ static void advance(struct msghdr *msg, size_t bytes)
 	}
 }
 
-int hf_vfu_socket_send(int fd, uint64_t deadline_ns,
-		       const struct hf_vfu_out *out)
+static void point_at(struct iovec parts[3], const struct hf_vfu_out *out)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
-	} control;
-	struct iovec parts[3] = {
-		{(void *)&out->header, sizeof(out->header)},
-		{(void *)out->request, out->request_bytes},
-		{(void *)out->data, out->data_bytes},
-	};
-	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 3};
+	parts[0] = (struct iovec){(void *)&out->header, sizeof(out->header)};
+	parts[1] = (struct iovec){(void *)out->request, out->request_bytes};
+	parts[2] = (struct iovec){(void *)out->data, out->data_bytes};
+}
 
-	assert(out->fd_count <= VFU_MAX_FDS);
-	if (out->fd_count > 0) {
-		memset(&control, 0, sizeof(control));
-		attach_fds(&msg, &control, out);
-	}
-
-	while (msg.msg_iovlen > 0) {
-		ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+static int send_parts(int fd, uint64_t deadline_ns, struct msghdr *msg)
+{
+	while (msg->msg_iovlen > 0) {
+		ssize_t sent = sendmsg(fd, msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (sent >= 0) {
 			/* They went with the first byte. */
-			msg.msg_control = NULL;
-			msg.msg_controllen = 0;
-			advance(&msg, (size_t)sent);
+			msg->msg_control = NULL;
+			msg->msg_controllen = 0;
+			advance(msg, (size_t)sent);
 		} else if (errno == EAGAIN) {
 			int rc = wait_for(fd, POLLOUT, deadline_ns);
 			if (rc != 0) {
@@ -252,10 +245,43 @@ int hf_vfu_socket_send(int fd, uint64_t deadline_ns,
 	return 0;
 }
 
-/* Until more may have come, or the peer has gone: -ECONNRESET then. */
-static int wait_for_more(int fd, uint64_t deadline_ns)
+int hf_vfu_socket_send(int fd, uint64_t deadline_ns,
+		       const struct hf_vfu_out *out)
 {
-	const struct timespec step = {.tv_nsec = PARTIAL_STEP_NS};
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
+	} control;
+	struct iovec parts[3];
+	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 3};
+
+	assert(out->fd_count <= VFU_MAX_FDS);
+	point_at(parts, out);
+	if (out->fd_count > 0) {
+		memset(&control, 0, sizeof(control));
+		attach_fds(&msg, &control, out);
+	}
+	return send_parts(fd, deadline_ns, &msg);
+}
+
+int hf_vfu_socket_send_many(int fd, uint64_t deadline_ns,
+			    const struct hf_vfu_out *outs, uint32_t count)
+{
+	struct iovec parts[HF_VFU_MESSAGES_MAX * 3];
+	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = (size_t)count * 3};
+
+	assert(count <= HF_VFU_MESSAGES_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		assert(outs[i].fd_count == 0);
+		point_at(&parts[(size_t)i * 3], &outs[i]);
+	}
+	return send_parts(fd, deadline_ns, &msg);
+}
+
+/* Until more may have come, or the peer has gone: -ECONNRESET then. */
+static int wait_for_more(int fd, uint64_t step_ns, uint64_t deadline_ns)
+{
+	const struct timespec step = {.tv_nsec = (long)step_ns};
 	struct pollfd entry = {.fd = fd, .events = POLLRDHUP};
 
 	if (hf_deadline_passed(deadline_ns)) {
@@ -278,6 +304,16 @@ static int bytes_waiting(int fd, uint32_t *bytes)
 	}
 	*bytes = waiting < 0 ? 0 : (uint32_t)waiting;
 	return 0;
+}
+
+void hf_vfu_socket_gather(int fd, uint32_t bytes)
+{
+	uint64_t deadline_ns = hf_now_ns() + GATHER_NS;
+	uint32_t waiting = 0;
+
+	while (bytes_waiting(fd, &waiting) == 0 && waiting < bytes &&
+	       wait_for_more(fd, GATHER_STEP_NS, deadline_ns) == 0) {
+	}
 }
 
 /* Looks at the header without taking it. */
@@ -344,7 +380,7 @@ static int wait_whole(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 		}
 
 		/* What it sent before it went is looked at once more. */
-		rc = wait_for_more(fd, deadline_ns);
+		rc = wait_for_more(fd, PARTIAL_STEP_NS, deadline_ns);
 		gone = rc == -ECONNRESET;
 		if (rc != 0 && !gone) {
 			return rc;

@@ -9,6 +9,10 @@
 #include "holdfast/error.h"
 #include "spec/vfio_user.h"
 
+enum {
+	HF_VFU_MESSAGES_MAX = 16,
+};
+
 /* What goes out: a header, and up to two pieces of payload behind it. */
 struct hf_vfu_out {
 	struct vfu_header header;
@@ -56,6 +60,16 @@ HF_MUST_CHECK int hf_vfu_socket_connect(const char *name, const char *path,
  */
 HF_MUST_CHECK int hf_vfu_socket_send(int fd, uint64_t deadline_ns,
 				     const struct hf_vfu_out *out);
+
+/* The same for up to HF_VFU_MESSAGES_MAX messages at once, none of which has
+ * descriptors: their receiver is woken once. */
+HF_MUST_CHECK int hf_vfu_socket_send_many(int fd, uint64_t deadline_ns,
+					  const struct hf_vfu_out *outs,
+					  uint32_t count);
+
+/* Sleeps until @bytes stand in the socket, or for a moment: the peer does not
+ * have to make way at each of several messages. They may not be there. */
+void hf_vfu_socket_gather(int fd, uint32_t bytes);
 
 /**
  * hf_vfu_socket_receive() - one message, whole

@@ -144,6 +144,13 @@ int hf_ctrl_probe(struct hf_ctrl *ctrl, struct hf_device *dev,
 	return take_capabilities(ctrl, crto, err);
 }
 
+int hf_ctrl_assume(struct hf_ctrl *ctrl, struct hf_device *dev, uint64_t cap,
+		   uint32_t vs, struct hf_error *err)
+{
+	*ctrl = (struct hf_ctrl){.dev = dev, .cap = cap, .vs = vs};
+	return take_capabilities(ctrl, UINT32_MAX, err);
+}
+
 uint32_t hf_ctrl_live_reads(struct hf_reg_read reads[HF_CTRL_LIVE_READS],
 			    uint64_t cap)
 {

@@ -281,24 +281,25 @@ static int keep_pool(struct hf_driver *drv, struct hf_error *err)
 	return 0;
 }
 
-static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
-		       const uint8_t *bytes, size_t len_bytes,
-		       struct hf_error *err)
+/* What the ledger holds, without a look at the controller. */
+static int look_at_state(struct hf_driver *drv, const uint8_t *bytes,
+			 size_t len_bytes, struct hf_error *err)
+{
+	int rc = check_message(drv, bytes, len_bytes, err);
+
+	if (rc == 0) {
+		rc = keep_pool(drv, err);
+	}
+	hf_steps_mark(&drv->dev->steps, "verify the saved state");
+	return rc;
+}
+
+static int look_at_queues(struct hf_driver *drv,
+			  const struct hf_ctrl_live *live, struct hf_error *err)
 {
 	const struct hf_ledger_header *header = drv->ledger.header;
 	struct hf_steps *steps = &drv->dev->steps;
 
-	int rc = check_registers(drv, live, err);
-	if (rc == 0) {
-		rc = check_message(drv, bytes, len_bytes, err);
-	}
-	if (rc == 0) {
-		rc = keep_pool(drv, err);
-	}
-	if (rc != 0) {
-		return rc;
-	}
-	hf_steps_mark(steps, "verify the saved state");
 	drv->io_max = header->io_queues_max;
 	hf_io_limits_parse(&drv->limits, (const void *)header->identify,
 			   header->has_identify_nvm != 0 ? header->identify_nvm
@@ -306,7 +307,7 @@ static int look_at_all(struct hf_driver *drv, const struct hf_ctrl_live *live,
 			   drv->options.pool_pages);
 	drv->limits.bounce = header->bounce != 0;
 	hf_retry_inherit(drv);
-	rc = hf_shadow_restore(drv, err);
+	int rc = hf_shadow_restore(drv, err);
 	if (rc == 0) {
 		rc = restore_admin(drv, err);
 		hf_steps_mark(steps, "take over the admin queue");
@@ -546,14 +547,14 @@ void hf_restore_undo(struct hf_driver *drv)
 /* All ones may be an error of the link, which passes: a device is gone that
  * stays away, here as in a reset. */
 static int look_at_registers(struct hf_ctrl *ctrl, struct hf_device *device,
+			     const struct hf_ledger_header *header,
 			     struct hf_ctrl_live *live, struct hf_error *err)
 {
 	uint64_t deadline = hf_deadline_ms(HF_VANISHED_MS);
 	const struct timespec pause = {.tv_nsec = HF_NS_PER_MS};
 	int rc;
 
-	while ((rc = hf_ctrl_probe_live(ctrl, device,
-					device->inherited.header->capabilities,
+	while ((rc = hf_ctrl_probe_live(ctrl, device, header->capabilities,
 					live, err)) == -ENODEV &&
 	       !hf_deadline_passed(deadline)) {
 		nanosleep(&pause, NULL);
@@ -561,37 +562,75 @@ static int look_at_registers(struct hf_ctrl *ctrl, struct hf_device *device,
 	return rc;
 }
 
-int hf_restore(struct hf_driver **out, struct hf_device *device,
-	       const uint8_t *bytes, size_t len_bytes,
-	       const struct hf_driver_options *options, struct hf_error *err)
+/* A controller of these capabilities is what its registers will have to show
+ * by and by; one that they rule out cannot be it. */
+static int assume_controller(struct hf_ctrl *ctrl, struct hf_device *device,
+			     struct hf_error *err)
+{
+	const struct hf_ledger_header *header = device->inherited.header;
+
+	int rc = hf_ctrl_assume(ctrl, device, header->capabilities,
+				header->version_register, err);
+	if (rc != 0) {
+		return hf_error_set(err, -ENODEV,
+				    "%s: another controller: CAP was %#llx, "
+				    "which none has that this driver drives",
+				    device->id,
+				    (unsigned long long)header->capabilities);
+	}
+	return 0;
+}
+
+int hf_restore_begin(struct hf_driver **out, struct hf_device *device,
+		     const uint8_t *bytes, size_t len_bytes,
+		     const struct hf_driver_options *options,
+		     struct hf_error *err)
 {
 	struct hf_driver_options mine;
-	struct hf_ctrl_live live;
 	struct hf_driver *drv;
 	struct hf_ctrl ctrl;
 
 	int rc = prepare_options(&mine, options, device, err);
 	if (rc == 0) {
-		rc = look_at_registers(&ctrl, device, &live, err);
-		hf_steps_mark(&device->steps, "read the registers");
+		rc = assume_controller(&ctrl, device, err);
 	}
 	if (rc == 0) {
 		rc = hf_lifecycle_build(&drv, &ctrl, &mine, err);
-		hf_steps_mark(&device->steps, "build the driver");
 	}
 	if (rc != 0) {
 		return rc;
 	}
+	hf_steps_mark(&device->steps, "build the driver");
 	drv->ledger = device->inherited;
 	hf_policy_inherit(drv);
 	device->inherited.header = NULL;
-	rc = look_at_all(drv, &live, bytes, len_bytes, err);
+	rc = look_at_state(drv, bytes, len_bytes, err);
 	if (rc != 0) {
 		hf_restore_undo(drv);
 		return rc;
 	}
-	go_live(drv);
-	hf_steps_mark(&device->steps, "go live");
 	*out = drv;
+	return 0;
+}
+
+int hf_restore_finish(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_steps *steps = &drv->dev->steps;
+	struct hf_ctrl_live live;
+
+	int rc = look_at_registers(&drv->ctrl, drv->dev, drv->ledger.header,
+				   &live, err);
+	hf_steps_mark(steps, "read the registers");
+	if (rc == 0) {
+		rc = check_registers(drv, &live, err);
+	}
+	if (rc == 0) {
+		rc = look_at_queues(drv, &live, err);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	go_live(drv);
+	hf_steps_mark(steps, "go live");
 	return 0;
 }

@@ -15,10 +15,15 @@ void hf_save_undo(struct hf_driver *drv);
 int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
 		  struct hf_error *err);
 
-/* As hf_driver_restore(), without the runtime. */
-int hf_restore(struct hf_driver **out, struct hf_device *device,
-	       const uint8_t *bytes, size_t len_bytes,
-	       const struct hf_driver_options *options, struct hf_error *err);
+/* The first half of hf_driver_restore(): a driver that knows its state, and
+ * has not looked at the controller. What that was asked may come meanwhile. */
+int hf_restore_begin(struct hf_driver **out, struct hf_device *device,
+		     const uint8_t *bytes, size_t len_bytes,
+		     const struct hf_driver_options *options,
+		     struct hf_error *err);
+/* The second half, up to a driver that works. Where it fails, nothing has been
+ * changed but in this process, and hf_restore_undo() is due. */
+int hf_restore_finish(struct hf_driver *drv, struct hf_error *err);
 /* As if its process had died: the device goes back to the caller with all that
  * it came with, and can be restored from again. */
 void hf_restore_undo(struct hf_driver *drv);

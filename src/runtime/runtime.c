@@ -5,22 +5,31 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 
+static bool process(struct hf_runtime *runtime)
+{
+	pthread_mutex_lock(&runtime->processes);
+	bool stop = runtime->stop;
+	if (!stop) {
+		(void)hf_driver_process(runtime->drv);
+	}
+	pthread_mutex_unlock(&runtime->processes);
+	return !stop;
+}
+
 static void *control_main(void *arg)
 {
 	struct hf_runtime *runtime = arg;
-	struct hf_driver *drv = runtime->drv;
+	struct pollfd pfd = {.fd = runtime->drv->epoll_fd, .events = POLLIN};
 
 	pthread_setname_np(pthread_self(), "hf-control");
-	while (!__atomic_load_n(&runtime->stop, __ATOMIC_ACQUIRE)) {
-		struct pollfd pfd = {.fd = drv->epoll_fd, .events = POLLIN};
-
+	do {
 		(void)!poll(&pfd, 1, -1);
-		(void)hf_driver_process(drv);
-	}
+	} while (process(runtime));
 	return NULL;
 }
 
@@ -74,7 +83,7 @@ static int start_control(struct hf_runtime *runtime, struct hf_error *err)
 	return 0;
 }
 
-int hf_runtime_create(struct hf_driver *drv, struct hf_error *err)
+int hf_runtime_create_held(struct hf_driver *drv, struct hf_error *err)
 {
 	struct hf_runtime *runtime = calloc(1, sizeof(*runtime));
 
@@ -84,6 +93,7 @@ int hf_runtime_create(struct hf_driver *drv, struct hf_error *err)
 				    drv->dev->id);
 	}
 	runtime->drv = drv;
+	pthread_mutex_init(&runtime->processes, NULL);
 	runtime->threads = drv->options.runtime;
 	drv->runtime = runtime;
 	if (points_init(runtime, drv->options.io_queues) != 0 ||
@@ -93,29 +103,64 @@ int hf_runtime_create(struct hf_driver *drv, struct hf_error *err)
 				    "%s: no memory for the runtime",
 				    drv->dev->id);
 	}
-	if (!runtime->threads) {
-		return 0;
-	}
-
-	int rc = start_control(runtime, err);
+	pthread_mutex_lock(&runtime->processes);
+	int rc = runtime->threads ? start_control(runtime, err) : 0;
 	if (rc != 0) {
+		hf_runtime_let_go(drv, false);
 		hf_runtime_destroy(drv);
 	}
 	return rc;
 }
 
+void hf_runtime_let_go(struct hf_driver *drv, bool run)
+{
+	drv->runtime->stop = !run;
+	pthread_mutex_unlock(&drv->runtime->processes);
+}
+
+int hf_runtime_create(struct hf_driver *drv, struct hf_error *err)
+{
+	int rc = hf_runtime_create_held(drv, err);
+
+	if (rc == 0) {
+		hf_runtime_let_go(drv, true);
+	}
+	return rc;
+}
+
+/* It may sleep on: waking it takes time, and a successor waits. */
 static void stop_control(struct hf_runtime *runtime)
 {
 	struct hf_driver *drv = runtime->drv;
 
-	__atomic_store_n(&runtime->stop, true, __ATOMIC_RELEASE);
-	hf_driver_kick(drv);
-	pthread_join(runtime->control, NULL);
+	if (!runtime->control_runs) {
+		return;
+	}
+	pthread_mutex_lock(&runtime->processes);
+	runtime->stop = true;
+	pthread_mutex_unlock(&runtime->processes);
 	pthread_mutex_lock(&drv->progress_lock);
 	drv->leader = false;
 	pthread_cond_broadcast(&drv->progress);
 	pthread_mutex_unlock(&drv->progress_lock);
 	runtime->control_runs = false;
+	runtime->control_ends = true;
+}
+
+/* Once more and again: another thread that leads meanwhile may take the hint
+ * before this one has seen it. */
+static void join_control(struct hf_runtime *runtime)
+{
+	while (runtime->control_ends) {
+		struct timespec until;
+
+		hf_driver_kick(runtime->drv);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		runtime->control_ends =
+			pthread_timedjoin_np(runtime->control, NULL, &until) ==
+			ETIMEDOUT;
+	}
 }
 
 void hf_runtime_pause(struct hf_driver *drv)
@@ -128,9 +173,7 @@ void hf_runtime_pause(struct hf_driver *drv)
 	for (uint32_t i = 0; i < drv->options.cpu_count; i++) {
 		hf_runtime_queue_pause(&runtime->queues[i]);
 	}
-	if (runtime->control_runs) {
-		stop_control(runtime);
-	}
+	stop_control(runtime);
 }
 
 int hf_runtime_unpause(struct hf_driver *drv, struct hf_error *err)
@@ -138,6 +181,7 @@ int hf_runtime_unpause(struct hf_driver *drv, struct hf_error *err)
 	struct hf_runtime *runtime = drv->runtime;
 	int rc = 0;
 
+	join_control(runtime);
 	runtime->stop = false;
 	if (runtime->threads) {
 		rc = start_control(runtime, err);
@@ -164,9 +208,9 @@ void hf_runtime_destroy(struct hf_driver *drv)
 		hf_runtime_queue_close(&runtime->queues[i]);
 		pthread_mutex_destroy(&runtime->queues[i].lock);
 	}
-	if (runtime->control_runs) {
-		stop_control(runtime);
-	}
+	stop_control(runtime);
+	join_control(runtime);
+	pthread_mutex_destroy(&runtime->processes);
 	for (uint32_t i = 0; i < runtime->point_count; i++) {
 		if (runtime->points[i].epoll_fd >= 0) {
 			close(runtime->points[i].epoll_fd);

@@ -43,13 +43,20 @@ struct hf_runtime {
 	struct hf_queue *queues; /* by CPU */
 	bool threads;
 	bool control_runs;
-	bool stop; /* atomic */
+	bool control_ends; /* it does nothing more, and is to be joined */
+	bool stop;         /* under the lock */
+	pthread_mutex_t processes; /* held by the control thread at work */
 	pthread_t control;
 };
 
 /* What sleeping and queues need; with options.runtime, the control thread. */
 HF_MUST_CHECK int hf_runtime_create(struct hf_driver *drv,
 				    struct hf_error *err);
+/* The same, and none of the driver's work is done by a thread of the runtime's
+ * before the same thread calls the second; ever, if it is not to @run. */
+HF_MUST_CHECK int hf_runtime_create_held(struct hf_driver *drv,
+					 struct hf_error *err);
+void hf_runtime_let_go(struct hf_driver *drv, bool run);
 /* Ends all threads. */
 void hf_runtime_destroy(struct hf_driver *drv);
 
