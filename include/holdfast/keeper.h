@@ -56,6 +56,33 @@ HF_API HF_MUST_CHECK int hf_carry_add_state(struct hf_carry *carry,
 					    struct hf_error *err);
 
 /**
+ * hf_carry_state_room() - room for the message, ahead of it
+ * @len_bytes: about as many as it is going to have
+ *
+ * Making a file takes time, which nobody has once the driver is saved.
+ *
+ * Context: any thread; never blocks.
+ * Return: a memfd, for hf_carry_fill_state(), or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_state_room(size_t len_bytes);
+
+/**
+ * hf_carry_fill_state() - as hf_carry_add_state(), into room that is there
+ * @carry: the set
+ * @room: from hf_carry_state_room(); belongs to whom hf_carry_add() says
+ * @bytes: the message
+ * @len_bytes: its length
+ * @err: what went wrong; may be NULL
+ *
+ * Context: any thread; never blocks.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_fill_state(struct hf_carry *carry, int room,
+					     const uint8_t *bytes,
+					     size_t len_bytes,
+					     struct hf_error *err);
+
+/**
  * hf_carry_state() - the message that came with a set
  * @carry: the set
  * @bytes: receives the message, for free()
@@ -314,6 +341,27 @@ HF_API HF_MUST_CHECK int hf_keeper_preview_on(int socket, const char *name,
 					      struct hf_error *err);
 
 /**
+ * hf_keeper_get_rest_on() - get the set that hf_keeper_preview_on() has shown
+ * @socket: that the preview came over; stays open
+ * @name: of the set
+ * @early: what was shown; gone afterwards, also where this fails
+ * @carry: receives the set, for hf_carry_free(), with what was mapped ahead
+ *         for @early
+ * @err: what went wrong; may be NULL
+ *
+ * As hf_keeper_get_on() from a live owner, but what it has shown, and has not
+ * closed since, is not sent again: that is most of it, and time counts by now.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno; -EPIPE or -ECONNRESET where the owner has
+ * hung up, as one does that does not know of this.
+ */
+HF_API HF_MUST_CHECK int hf_keeper_get_rest_on(int socket, const char *name,
+					       struct hf_carry *early,
+					       struct hf_carry **carry,
+					       struct hf_error *err);
+
+/**
  * hf_handover_preview_asked() - does this message ask to see what there is?
  * @message: as it came from a SOCK_SEQPACKET socket
  * @len_bytes: its length
@@ -337,6 +385,18 @@ HF_API bool hf_handover_preview_asked(const void *message, size_t len_bytes);
 HF_API bool hf_handover_asked(const void *message, size_t len_bytes);
 
 /**
+ * hf_handover_rest_asked() - does it ask for what it has not been shown?
+ * @message: one that hf_handover_asked() says yes to
+ * @len_bytes: its length
+ *
+ * hf_handover_give_rest() answers it best; hf_handover_give() will do.
+ *
+ * Context: any thread; never blocks.
+ * Return: whether it does.
+ */
+HF_API bool hf_handover_rest_asked(const void *message, size_t len_bytes);
+
+/**
  * hf_handover_give() - answer one that asked
  * @socket: where the question came from
  * @carry: the set; NULL refuses
@@ -351,6 +411,26 @@ HF_API bool hf_handover_asked(const void *message, size_t len_bytes);
 HF_API HF_MUST_CHECK int hf_handover_give(int socket,
 					  const struct hf_carry *carry,
 					  int refusal, struct hf_error *err);
+
+/**
+ * hf_handover_give_rest() - give one the device that was shown what there is
+ * @socket: where the question came from
+ * @carry: the set
+ * @shown: the set that was given over this very socket when a preview was asked
+ *         for; NULL where there was none
+ * @err: what went wrong; may be NULL
+ *
+ * As hf_handover_give(), but the device's descriptors that @shown has as well
+ * are not sent again. Both are sets of hf_driver_carry() of one driver. Those
+ * of the program's own always are.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_handover_give_rest(int socket,
+					       const struct hf_carry *carry,
+					       const struct hf_carry *shown,
+					       struct hf_error *err);
 
 /**
  * hf_keeper_open() - be a keeper

@@ -138,6 +138,21 @@ HF_API HF_MUST_CHECK int hf_driver_carry(struct hf_driver *drv,
 					 struct hf_error *err);
 
 /**
+ * hf_driver_carry_holds() - is a set still what a successor must hold?
+ * @drv: the driver
+ * @carry: made by hf_driver_carry() before
+ *
+ * For one that is made while I/O goes on, so that nobody waits for it: once the
+ * driver is saved, nothing changes any more.
+ *
+ * Context: any thread; never blocks.
+ * Return: false when descriptors have come or gone since: then it is to be made
+ * anew.
+ */
+HF_API bool hf_driver_carry_holds(const struct hf_driver *drv,
+				  const struct hf_carry *carry);
+
+/**
  * hf_driver_keep_with() - have all that a successor needs kept, at any time
  * @drv: a driver that is ready
  * @keep: has a keeper, or systemd's store, hold @carry, and returns when that

@@ -93,13 +93,23 @@ int hf_driver_carry(struct hf_driver *drv, struct hf_carry **out,
 				    "no memory for a set of descriptors");
 	}
 	hf_fdset_init(&carry->set);
+	/* Before the set is made: what comes or goes meanwhile counts. */
+	carry->fds_changes = hf_device_fds_changes(drv->dev);
 	int rc = hf_save_carry(drv, &carry->set, err);
 	if (rc != 0) {
 		free(carry);
 		return rc;
 	}
+	carry->of_device = carry->set.count;
 	*out = carry;
 	return 0;
+}
+
+bool hf_driver_carry_holds(const struct hf_driver *drv,
+			   const struct hf_carry *carry)
+{
+	return carry->of_device > 0 &&
+	       carry->fds_changes == hf_device_fds_changes(drv->dev);
 }
 
 /* The set is the program's to add to, and lives as long as the call. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -127,6 +128,23 @@ void hf_device_release(struct hf_device *dev, enum hf_release how)
 	/* Its lock goes last: until then nobody takes over what is being
 	 * stopped and unmapped here. */
 	hf_ledger_close(&inherited);
+}
+
+/* Closed first: from then on, a new descriptor may have its number. */
+void hf_device_close_fd(struct hf_device *dev, int fd)
+{
+	close(fd);
+	__atomic_fetch_add(&dev->fds_changes, 1, __ATOMIC_RELEASE);
+}
+
+void hf_device_fd_added(struct hf_device *dev)
+{
+	__atomic_fetch_add(&dev->fds_changes, 1, __ATOMIC_RELEASE);
+}
+
+uint64_t hf_device_fds_changes(const struct hf_device *dev)
+{
+	return __atomic_load_n(&dev->fds_changes, __ATOMIC_ACQUIRE);
 }
 
 static int reg_check(const struct hf_device *dev, uint32_t offset,

@@ -109,7 +109,10 @@ struct hf_device {
 	/* Of a device that was taken over: what its driver left. */
 	struct hf_ledger inherited;
 	struct hf_steps steps; /* of taking it over, and of restoring */
-	uint16_t pci_vendor;   /* 0 where it is not known */
+	/* How often descriptors came that ops->carry shows, or went: the number
+	 * of one may be another's by now. Atomic. */
+	uint64_t fds_changes;
+	uint16_t pci_vendor; /* 0 where it is not known */
 	uint16_t pci_device;
 };
 
@@ -126,6 +129,12 @@ void hf_device_fini(struct hf_device *dev, enum hf_release how);
 
 /* Frees a device in any state. */
 void hf_device_release(struct hf_device *dev, enum hf_release how);
+
+/* Closes a descriptor that ops->carry may have shown to somebody. */
+void hf_device_close_fd(struct hf_device *dev, int fd);
+/* There is one more that it shows from now on. */
+void hf_device_fd_added(struct hf_device *dev);
+uint64_t hf_device_fds_changes(const struct hf_device *dev);
 
 /* Registers. Each checks the offset against BAR 0. A read of all ones is
  * given as it is: the caller knows which registers cannot hold that. */

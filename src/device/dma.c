@@ -120,7 +120,7 @@ void hf_dma_region_forget(struct hf_dma *dma, uint32_t index)
 		}
 	}
 	if (region->map.fd >= 0 && region->map.len_bytes != 0) {
-		close(region->map.fd);
+		hf_device_close_fd(dma->dev, region->map.fd);
 	}
 	free(region->used);
 	*region = (struct hf_dma_region){0};
@@ -391,6 +391,7 @@ int hf_dma_region_add(struct hf_dma *dma, enum hf_registry_region_kind kind,
 		return rc;
 	}
 	dma->regions[*index].map = *map;
+	hf_device_fd_added(dma->dev);
 	dma->regions_end = HF_MAX(dma->regions_end, *index + 1);
 	if (waits) {
 		dma->regions[*index].keeping = HF_DMA_WAITS;

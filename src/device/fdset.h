@@ -56,9 +56,12 @@ HF_MUST_CHECK int hf_fdset_get_u64(const struct hf_fdset *set, const char *key,
  * Files that do not fit, or could shrink meanwhile, are left out.
  */
 void hf_fdset_map_ahead(struct hf_fdset *set);
-/* The mappings of files that both sets have; the rest is unmapped. */
-void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from);
-/* All of @fd's file, mapped ahead; the caller's now. NULL: it is not. */
+/* The mappings of files that both sets have; the rest is unmapped. Of @to, the
+ * first @same descriptors were in @from. */
+void hf_fdset_move_maps(struct hf_fdset *to, uint32_t same,
+			struct hf_fdset *from);
+/* All of the file of @fd, which is or was in the set; the caller's now. NULL:
+ * it was not mapped ahead. */
 void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes);
 void hf_fdset_unmap(struct hf_fdset *set);
 

@@ -19,6 +19,7 @@
 
 /* Two descriptors are of one file when both say the same here. */
 struct hf_fdset_map {
+	int fd;
 	dev_t dev;
 	ino_t ino;
 	void *memory;
@@ -62,6 +63,7 @@ static bool map_file(int fd, struct hf_fdset_map *map)
 		return false;
 	}
 	*map = (struct hf_fdset_map){
+		.fd = fd,
 		.dev = st.st_dev,
 		.ino = st.st_ino,
 		.len_bytes = (uint64_t)st.st_size,
@@ -91,40 +93,58 @@ void hf_fdset_map_ahead(struct hf_fdset *set)
 	}
 }
 
-/* Those of the first @count that are of this file come to the front. */
-static uint32_t bring_forward(struct hf_fdset_map *maps, uint32_t count,
-			      uint32_t kept, const struct stat *st)
+/* The first from @kept on that is of this file; @count: there is none. */
+static uint32_t find_file(const struct hf_fdset_map *maps, uint32_t kept,
+			  uint32_t count, int fd)
 {
-	for (uint32_t i = kept; i < count; i++) {
-		if (maps[i].dev == st->st_dev && maps[i].ino == st->st_ino) {
-			struct hf_fdset_map found = maps[i];
+	struct stat st;
 
-			maps[i] = maps[kept];
-			maps[kept] = found;
-			kept++;
-		}
+	if (kept == count || fstat(fd, &st) != 0) {
+		return count;
+	}
+	while (kept < count &&
+	       (maps[kept].dev != st.st_dev || maps[kept].ino != st.st_ino)) {
+		kept++;
 	}
 	return kept;
 }
 
-/* In the middle of a hand-over: each descriptor is asked once, and those
- * behind the last file, a vector's each, not at all. */
-void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from)
+static uint32_t find_fd(const struct hf_fdset_map *maps, uint32_t kept,
+			uint32_t count, int fd)
 {
+	while (kept < count && maps[kept].fd != fd) {
+		kept++;
+	}
+	return kept;
+}
+
+/* In the middle of a hand-over: a descriptor that is known is not asked, nor
+ * is one behind the last file. */
+void hf_fdset_move_maps(struct hf_fdset *to, uint32_t same,
+			struct hf_fdset *from)
+{
+	struct hf_fdset_map *maps = from->maps;
+	uint32_t count = from->map_count;
 	uint32_t kept = 0;
-	struct stat st;
 
 	hf_fdset_unmap(to);
-	for (uint32_t i = 0; i < to->count && kept < from->map_count; i++) {
-		if (fstat(to->entries[i].fd, &st) == 0) {
-			kept = bring_forward(from->maps, from->map_count, kept,
-					     &st);
+	for (uint32_t i = 0; i < to->count; i++) {
+		int fd = to->entries[i].fd;
+		uint32_t found = i < same ? find_fd(maps, kept, count, fd)
+					  : find_file(maps, kept, count, fd);
+
+		if (found < count) {
+			struct hf_fdset_map map = maps[found];
+
+			map.fd = fd;
+			maps[found] = maps[kept];
+			maps[kept++] = map;
 		}
 	}
-	for (uint32_t i = kept; i < from->map_count; i++) {
-		munmap(from->maps[i].memory, from->maps[i].len_bytes);
+	for (uint32_t i = kept; i < count; i++) {
+		munmap(maps[i].memory, maps[i].len_bytes);
 	}
-	to->maps = from->maps;
+	to->maps = maps;
 	to->map_count = kept;
 	from->maps = NULL;
 	from->map_count = 0;
@@ -132,16 +152,10 @@ void hf_fdset_move_maps(struct hf_fdset *to, struct hf_fdset *from)
 
 void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes)
 {
-	struct stat st;
-
-	if (set->map_count == 0 || fstat(fd, &st) != 0) {
-		return NULL;
-	}
 	for (uint32_t i = 0; i < set->map_count; i++) {
 		struct hf_fdset_map map = set->maps[i];
 
-		if (map.dev == st.st_dev && map.ino == st.st_ino &&
-		    map.len_bytes == len_bytes) {
+		if (map.fd == fd && map.len_bytes == len_bytes) {
 			set->maps[i] = set->maps[--set->map_count];
 			return map.memory;
 		}

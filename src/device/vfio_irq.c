@@ -95,7 +95,9 @@ static int vectors_enable(struct hf_vfio *vfio, struct hf_error *err)
 			       vfio->dev.id, rc, vfio->vector_count);
 		while (vfio->vector_count > (uint32_t)rc) {
 			vfio->vector_count--;
-			close(vfio->vectors[vfio->vector_count].eventfd);
+			hf_device_close_fd(
+				&vfio->dev,
+				vfio->vectors[vfio->vector_count].eventfd);
 			vfio->vectors[vfio->vector_count].eventfd = -1;
 		}
 		rc = set_irqs(vfio, VFIO_PCI_MSIX_IRQ_INDEX, 0,

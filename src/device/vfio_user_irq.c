@@ -32,7 +32,7 @@ static void close_from(struct hf_vfio_user *vu, uint32_t first)
 {
 	for (uint32_t i = first; i < vu->facts.vectors; i++) {
 		if (vu->eventfds[i] >= 0) {
-			close(vu->eventfds[i]);
+			hf_device_close_fd(&vu->dev, vu->eventfds[i]);
 			vu->eventfds[i] = -1;
 		}
 	}
@@ -121,6 +121,7 @@ static int wire_next(struct hf_vfio_user *vu, struct hf_error *err)
 	}
 	__atomic_store_n(&vu->conn.journal->irq_wired, first + count,
 			 __ATOMIC_RELEASE);
+	hf_device_fd_added(&vu->dev);
 	return 0;
 }
 

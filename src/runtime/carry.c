@@ -42,6 +42,25 @@ void hf_carry_free(struct hf_carry *carry)
 	free(carry);
 }
 
+/* Descriptors of the program's own are not looked at: it may have closed one,
+ * and have another of the same number. */
+uint32_t hf_carry_same(const struct hf_carry *carry,
+		       const struct hf_carry *shown)
+{
+	uint32_t same = 0;
+
+	if (shown == NULL || shown->fds_changes != carry->fds_changes) {
+		return 0;
+	}
+	while (same < carry->of_device && same < shown->of_device &&
+	       carry->set.entries[same].fd == shown->set.entries[same].fd &&
+	       strcmp(carry->set.entries[same].name,
+		      shown->set.entries[same].name) == 0) {
+		same++;
+	}
+	return same;
+}
+
 bool hf_carry_name_is_valid(const char *name, uint32_t room)
 {
 	size_t len = strnlen(name, room);
@@ -111,7 +130,7 @@ void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
 
 void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early)
 {
-	hf_fdset_move_maps(&carry->set, &early->set);
+	hf_fdset_move_maps(&carry->set, 0, &early->set);
 	/* Now: closed later, the ledger's descriptor would take the lock with
 	 * it that says who drives the device. */
 	hf_carry_free(early);
@@ -157,20 +176,46 @@ static int read_all(int fd, uint8_t *bytes, size_t len_bytes)
 	return 0;
 }
 
-int hf_carry_add_state(struct hf_carry *carry, const uint8_t *bytes,
-		       size_t len_bytes, int *fd, struct hf_error *err)
+int hf_carry_state_room(size_t len_bytes)
 {
 	HF_AUTO_CLOSE int memory = memfd_create("holdfast-state", MFD_CLOEXEC);
 
-	*fd = -1;
-	int rc = memory < 0 ? -errno : write_all(memory, bytes, len_bytes);
+	if (memory < 0 || fallocate(memory, 0, 0, (off_t)len_bytes) != 0) {
+		return -errno;
+	}
+	return hf_take_fd(&memory);
+}
+
+int hf_carry_fill_state(struct hf_carry *carry, int room, const uint8_t *bytes,
+			size_t len_bytes, struct hf_error *err)
+{
+	int rc = write_all(room, bytes, len_bytes);
+
+	if (rc == 0 && ftruncate(room, (off_t)len_bytes) != 0) {
+		rc = -errno;
+	}
 	if (rc != 0) {
 		return hf_error_set(err, rc,
 				    "the saved state of %zu bytes cannot be "
 				    "put into a memfd: %s",
 				    len_bytes, strerror(-rc));
 	}
-	rc = hf_carry_add(carry, STATE_NAME, memory, err);
+	return hf_carry_add(carry, STATE_NAME, room, err);
+}
+
+int hf_carry_add_state(struct hf_carry *carry, const uint8_t *bytes,
+		       size_t len_bytes, int *fd, struct hf_error *err)
+{
+	HF_AUTO_CLOSE int memory = hf_carry_state_room(len_bytes);
+
+	*fd = -1;
+	if (memory < 0) {
+		return hf_error_set(err, memory,
+				    "there is no memfd for a saved state of "
+				    "%zu bytes: %s",
+				    len_bytes, strerror(-memory));
+	}
+	int rc = hf_carry_fill_state(carry, memory, bytes, len_bytes, err);
 	if (rc != 0) {
 		return rc;
 	}

@@ -8,14 +8,25 @@
 #include "device/fdset.h"
 #include "holdfast/servicing.h"
 
-/* @owns: the descriptors are the set's, and closed with it. */
+/*
+ * @owns: the descriptors are the set's, and closed with it. In a set of a
+ * driver, the first @of_device descriptors are the device's, as it had them
+ * after so many @fds_changes.
+ */
 struct hf_carry {
 	struct hf_fdset set;
 	bool owns;
+	uint32_t of_device;
+	uint64_t fds_changes;
 };
 
 /* An empty set, or NULL. */
 struct hf_carry *hf_carry_new(bool owns);
+
+/* How many of the first descriptors of @carry are those of @shown, a set that
+ * the same driver made before; NULL was none. */
+uint32_t hf_carry_same(const struct hf_carry *carry,
+		       const struct hf_carry *shown);
 
 /* May a descriptor, or a set, be called so? @room: of the buffer it is in. */
 bool hf_carry_name_is_valid(const char *name, uint32_t room);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -21,14 +22,15 @@ enum {
 	SEND_TIMEOUT_MS = 5000,
 };
 
-/* The first message; the names follow, HF_FDSET_NAME_BYTES each, and then the
- * text without its end. */
+/* The first message. The names of those that are sent follow,
+ * HF_FDSET_NAME_BYTES each, and then the text without its end. Where some are
+ * the same, the others, if they are few, come beside it. */
 struct set_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t count;
+	uint32_t count; /* descriptors of the set */
 	uint32_t text_bytes;
-	uint32_t reserved;
+	uint32_t same; /* the first ones, of the set that was sent before */
 };
 
 /* Each further message, with descriptors beside it. */
@@ -180,6 +182,18 @@ int hf_wire_write_wait(int socket, const void *bytes, size_t len_bytes,
 
 /* --------------------------------------------------------------- receiving */
 
+static size_t names_bytes(const struct set_header *header)
+{
+	return (size_t)(header->count - header->same) * HF_FDSET_NAME_BYTES;
+}
+
+static uint32_t fds_beside(const struct set_header *header)
+{
+	uint32_t rest = header->count - header->same;
+
+	return header->same > 0 && rest <= HF_WIRE_FDS ? rest : 0;
+}
+
 static int malformed(struct hf_error *err, const char *what)
 {
 	return hf_error_set(err, -EPROTO,
@@ -189,12 +203,12 @@ static int malformed(struct hf_error *err, const char *what)
 }
 
 static int take_names(struct hf_carry *carry, const uint8_t *names,
-		      uint32_t count, struct hf_error *err)
+		      uint32_t same, uint32_t count, struct hf_error *err)
 {
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = same; i < count; i++) {
 		char *name = carry->set.entries[i].name;
 
-		memcpy(name, names + (size_t)i * HF_FDSET_NAME_BYTES,
+		memcpy(name, names + (size_t)(i - same) * HF_FDSET_NAME_BYTES,
 		       HF_FDSET_NAME_BYTES);
 		carry->set.entries[i].fd = -1;
 		if (!hf_carry_name_is_valid(name, HF_FDSET_NAME_BYTES)) {
@@ -209,7 +223,36 @@ static int take_names(struct hf_carry *carry, const uint8_t *names,
 	return 0;
 }
 
-static int begin(struct hf_wire_in *in, const struct hf_wire_message *message,
+bool hf_wire_begins_set(const struct hf_wire_message *message)
+{
+	struct set_header header;
+
+	if (message->len_bytes < sizeof(header)) {
+		return false;
+	}
+	memcpy(&header, message->bytes, sizeof(header));
+	return header.magic == SET_MAGIC;
+}
+
+/* What is left in @from is what was not the same. */
+static void move_same(struct hf_fdset *to, struct hf_fdset *from, uint32_t same)
+{
+	memcpy(to->entries, from->entries, same * sizeof(to->entries[0]));
+	to->count = same;
+	from->count -= same;
+	memmove(from->entries, from->entries + same,
+		from->count * sizeof(from->entries[0]));
+}
+
+static void take_set_fds(struct hf_fdset *set, struct hf_wire_message *message)
+{
+	for (uint32_t i = 0; i < message->fd_count; i++) {
+		set->entries[set->count++].fd = message->fds[i];
+	}
+	message->fd_count = 0;
+}
+
+static int begin(struct hf_wire_in *in, struct hf_wire_message *message,
 		 struct hf_error *err)
 {
 	struct set_header header;
@@ -227,18 +270,17 @@ static int begin(struct hf_wire_in *in, const struct hf_wire_message *message,
 				    "this program knows version %d",
 				    header.version, WIRE_VERSION);
 	}
-	if (header.count > HF_FDSET_MAX ||
-	    header.text_bytes >= HF_FDSET_TEXT_BYTES || header.reserved != 0 ||
+	uint32_t same_max = in->early != NULL ? in->early->set.count : 0;
+	if (header.count > HF_FDSET_MAX || header.same > header.count ||
+	    header.same > same_max ||
+	    header.text_bytes >= HF_FDSET_TEXT_BYTES ||
 	    message->len_bytes !=
-		    sizeof(header) +
-			    (size_t)header.count * HF_FDSET_NAME_BYTES +
-			    header.text_bytes ||
-	    message->fd_count != 0) {
+		    sizeof(header) + names_bytes(&header) + header.text_bytes ||
+	    message->fd_count != fds_beside(&header)) {
 		return malformed(err, "its sizes contradict each other");
 	}
 	const uint8_t *names = message->bytes + sizeof(header);
-	const char *text = (const char *)names +
-			   (size_t)header.count * HF_FDSET_NAME_BYTES;
+	const char *text = (const char *)names + names_bytes(&header);
 	if (!hf_carry_text_is_valid(text, header.text_bytes)) {
 		return malformed(err, "its text is not made of lines");
 	}
@@ -250,7 +292,15 @@ static int begin(struct hf_wire_in *in, const struct hf_wire_message *message,
 	memcpy(in->carry->set.text, text, header.text_bytes);
 	in->expected = header.count;
 	in->begun = true;
-	return take_names(in->carry, names, header.count, err);
+	in->same = header.same;
+	if (in->same > 0) {
+		move_same(&in->carry->set, &in->early->set, in->same);
+	}
+	int rc = take_names(in->carry, names, in->same, header.count, err);
+	if (rc == 0) {
+		take_set_fds(&in->carry->set, message);
+	}
+	return rc;
 }
 
 static int go_on(struct hf_wire_in *in, struct hf_wire_message *message,
@@ -268,10 +318,7 @@ static int go_on(struct hf_wire_in *in, struct hf_wire_message *message,
 	    header.count > in->expected - set->count) {
 		return malformed(err, "a part does not follow the one before");
 	}
-	for (uint32_t i = 0; i < message->fd_count; i++) {
-		set->entries[set->count++].fd = message->fds[i];
-	}
-	message->fd_count = 0;
+	take_set_fds(set, message);
 	return 0;
 }
 
@@ -301,20 +348,16 @@ void hf_wire_in_drop(struct hf_wire_in *in)
 	hf_carry_free(hf_wire_in_take(in));
 }
 
-int hf_carry_receive(struct hf_carry **carry, int socket, uint32_t timeout_ms,
-		     struct hf_error *err)
+int hf_wire_receive(struct hf_carry **carry, struct hf_carry *early, int socket,
+		    struct hf_wire_message *message, uint64_t deadline_ns,
+		    struct hf_error *err)
 {
-	struct hf_wire_message *message = malloc(sizeof(*message));
-	uint64_t deadline = hf_deadline_ms(timeout_ms);
-	struct hf_wire_in in = {0};
-	int rc = 0;
+	struct hf_wire_in in = {.early = early};
+	int rc =
+		message->len_bytes > 0 ? hf_wire_in_step(&in, message, err) : 0;
 
-	if (message == NULL) {
-		return hf_error_set(err, -ENOMEM,
-				    "no memory for a set of descriptors");
-	}
 	while (rc == 0) {
-		rc = hf_wire_read_wait(socket, message, deadline);
+		rc = hf_wire_read_wait(socket, message, deadline_ns);
 		if (rc != 0) {
 			hf_error_set(err, rc,
 				     "a set of descriptors did not come over "
@@ -324,64 +367,93 @@ int hf_carry_receive(struct hf_carry **carry, int socket, uint32_t timeout_ms,
 		}
 		rc = hf_wire_in_step(&in, message, err);
 	}
-	free(message);
 	if (rc < 0) {
 		hf_wire_in_drop(&in);
 		return rc;
+	}
+	if (early != NULL) {
+		hf_fdset_move_maps(&in.carry->set, in.same, &early->set);
 	}
 	*carry = hf_wire_in_take(&in);
 	return 0;
 }
 
+int hf_carry_receive(struct hf_carry **carry, int socket, uint32_t timeout_ms,
+		     struct hf_error *err)
+{
+	HF_AUTO_FREE struct hf_wire_message *message = malloc(sizeof(*message));
+
+	if (message == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "no memory for a set of descriptors");
+	}
+	message->len_bytes = 0;
+	return hf_wire_receive(carry, NULL, socket, message,
+			       hf_deadline_ms(timeout_ms), err);
+}
+
 /* ----------------------------------------------------------------- sending */
 
-static int send_header(const struct hf_carry *carry, int socket,
-		       uint64_t deadline_ns)
+static void collect_fds(const struct hf_fdset *set, uint32_t first,
+			uint32_t count, int fds[HF_WIRE_FDS])
+{
+	for (uint32_t i = 0; i < count; i++) {
+		fds[i] = set->entries[first + i].fd;
+	}
+}
+
+/* @beside: how many descriptors went with it. */
+static int send_header(const struct hf_carry *carry, uint32_t same, int socket,
+		       uint64_t deadline_ns, uint32_t *beside)
 {
 	const struct hf_fdset *set = &carry->set;
-	size_t text_bytes = strnlen(set->text, sizeof(set->text) - 1);
-	size_t names_bytes = (size_t)set->count * HF_FDSET_NAME_BYTES;
-	size_t len = sizeof(struct set_header) + names_bytes + text_bytes;
-	uint8_t *bytes = calloc(1, len);
-	struct set_header header = {
+	const struct set_header header = {
 		.magic = SET_MAGIC,
 		.version = WIRE_VERSION,
 		.count = set->count,
-		.text_bytes = (uint32_t)text_bytes,
+		.text_bytes =
+			(uint32_t)strnlen(set->text, sizeof(set->text) - 1),
+		.same = same,
 	};
+	size_t len = sizeof(header) + names_bytes(&header) + header.text_bytes;
+	uint8_t *bytes = calloc(1, len);
+	uint8_t *at = bytes + sizeof(header);
+	int fds[HF_WIRE_FDS];
 
 	if (bytes == NULL) {
 		return -ENOMEM;
 	}
 	memcpy(bytes, &header, sizeof(header));
-	for (uint32_t i = 0; i < set->count; i++) {
-		memcpy(bytes + sizeof(header) + (size_t)i * HF_FDSET_NAME_BYTES,
-		       set->entries[i].name,
+	for (uint32_t i = same; i < set->count; i++) {
+		memcpy(at, set->entries[i].name,
 		       strnlen(set->entries[i].name, HF_FDSET_NAME_BYTES - 1));
+		at += HF_FDSET_NAME_BYTES;
 	}
-	memcpy(bytes + sizeof(header) + names_bytes, set->text, text_bytes);
-	int rc = hf_wire_write_wait(socket, bytes, len, NULL, 0, deadline_ns);
+	memcpy(at, set->text, header.text_bytes);
+	*beside = fds_beside(&header);
+	collect_fds(set, same, *beside, fds);
+	int rc = hf_wire_write_wait(socket, bytes, len, fds, *beside,
+				    deadline_ns);
 	free(bytes);
 	return rc;
 }
 
-int hf_wire_out(const struct hf_carry *carry, int socket, uint64_t deadline_ns,
-		struct hf_error *err)
+int hf_wire_out(const struct hf_carry *carry, uint32_t same, int socket,
+		uint64_t deadline_ns, struct hf_error *err)
 {
 	const struct hf_fdset *set = &carry->set;
-	int rc = send_header(carry, socket, deadline_ns);
+	uint32_t beside = 0;
+	int rc = send_header(carry, same, socket, deadline_ns, &beside);
 
-	for (uint32_t i = 0; rc == 0 && i < set->count;) {
+	for (uint32_t i = same + beside; rc == 0 && i < set->count;) {
 		struct part_header header = {
 			.magic = PART_MAGIC,
 			.first = i,
 			.count = HF_MIN(set->count - i, HF_WIRE_FDS),
 		};
-		int fds[HF_WIRE_FDS] = {0};
+		int fds[HF_WIRE_FDS];
 
-		for (uint32_t j = 0; j < header.count; j++) {
-			fds[j] = set->entries[i + j].fd;
-		}
+		collect_fds(set, i, header.count, fds);
 		rc = hf_wire_write_wait(socket, &header, sizeof(header), fds,
 					header.count, deadline_ns);
 		i += header.count;
@@ -398,5 +470,6 @@ int hf_wire_out(const struct hf_carry *carry, int socket, uint64_t deadline_ns,
 int hf_carry_send(const struct hf_carry *carry, int socket,
 		  struct hf_error *err)
 {
-	return hf_wire_out(carry, socket, hf_deadline_ms(SEND_TIMEOUT_MS), err);
+	return hf_wire_out(carry, 0, socket, hf_deadline_ms(SEND_TIMEOUT_MS),
+			   err);
 }

@@ -42,9 +42,14 @@ HF_MUST_CHECK int hf_wire_write_wait(int socket, const void *bytes,
 /* A set that is being received, message by message. */
 struct hf_wire_in {
 	struct hf_carry *carry;
+	struct hf_carry *early; /* some may be out of this one, or NULL */
+	uint32_t same;          /* as many as that are */
 	uint32_t expected; /* descriptors, once the first message has come */
 	bool begun;
 };
+
+/* Is it the first message of a set, or made to look like one? */
+bool hf_wire_begins_set(const struct hf_wire_message *message);
 
 /* Judges one message and takes its descriptors: 1 when the set is whole, 0 for
  * more to come, -EPROTO, -ENOMEM. */
@@ -55,6 +60,16 @@ HF_MUST_CHECK int hf_wire_in_step(struct hf_wire_in *in,
 struct hf_carry *hf_wire_in_take(struct hf_wire_in *in);
 void hf_wire_in_drop(struct hf_wire_in *in);
 
-/* Sends a whole set, waiting for room until @deadline_ns. */
-HF_MUST_CHECK int hf_wire_out(const struct hf_carry *carry, int socket,
-			      uint64_t deadline_ns, struct hf_error *err);
+/* Sends a set without its first @same descriptors, which the other side has,
+ * waiting for room until @deadline_ns. */
+HF_MUST_CHECK int hf_wire_out(const struct hf_carry *carry, uint32_t same,
+			      int socket, uint64_t deadline_ns,
+			      struct hf_error *err);
+
+/* Receives a set. @early: one that came over this socket before, or NULL;
+ * descriptors move from it to the new one. @message: the first that came, or
+ * one of no length; others are put there. */
+HF_MUST_CHECK int hf_wire_receive(struct hf_carry **carry,
+				  struct hf_carry *early, int socket,
+				  struct hf_wire_message *message,
+				  uint64_t deadline_ns, struct hf_error *err);

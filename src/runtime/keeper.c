@@ -174,7 +174,7 @@ static int answer_get(struct hf_keeper *keeper, struct client *client,
 		return answer(client, -ENOENT, 0);
 	}
 	int rc = answer(client, 0, 0);
-	return rc != 0 ? rc : hf_wire_out(kept->carry, client->fd, 0, NULL);
+	return rc != 0 ? rc : hf_wire_out(kept->carry, 0, client->fd, 0, NULL);
 }
 
 static int take_request(struct hf_keeper *keeper, struct client *client)

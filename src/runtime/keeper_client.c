@@ -120,6 +120,17 @@ static int judge_answer(const struct hf_wire_message *message, const char *name,
 	return 0;
 }
 
+/* @message: where it is put. */
+static int hear_message(int socket, const char *name, uint64_t deadline_ns,
+			struct hf_wire_message *message, struct hf_error *err)
+{
+	int rc = hf_wire_read_wait(socket, message, deadline_ns);
+
+	return rc == 0 ? 0
+		       : hf_error_set(err, rc, "no answer came about '%s': %s",
+				      name, strerror(-rc));
+}
+
 static int hear(int socket, const char *name, uint64_t deadline_ns,
 		uint32_t *count, struct hf_error *err)
 {
@@ -128,13 +139,11 @@ static int hear(int socket, const char *name, uint64_t deadline_ns,
 	if (message == NULL) {
 		return hf_error_set(err, -ENOMEM, "no memory for an answer");
 	}
-	int rc = hf_wire_read_wait(socket, message, deadline_ns);
-	if (rc != 0) {
-		return hf_error_set(err, rc, "no answer came about '%s': %s",
-				    name, strerror(-rc));
+	int rc = hear_message(socket, name, deadline_ns, message, err);
+	if (rc == 0) {
+		rc = judge_answer(message, name, count, err);
+		hf_wire_close_fds(message);
 	}
-	rc = judge_answer(message, name, count, err);
-	hf_wire_close_fds(message);
 	return rc;
 }
 
@@ -150,7 +159,7 @@ int hf_keeper_put(const char *path, const char *name,
 	}
 	int rc = ask(socket, HF_KEEPER_PUT, name, deadline, err);
 	if (rc == 0) {
-		rc = hf_wire_out(carry, socket, deadline, err);
+		rc = hf_wire_out(carry, 0, socket, deadline, err);
 	}
 	if (rc == 0) {
 		rc = hear(socket, name, deadline, &count, err);
@@ -161,32 +170,61 @@ int hf_keeper_put(const char *path, const char *name,
 	return rc;
 }
 
+/* An owner that was asked for the rest says yes by giving it. */
+static int hear_set(int socket, const char *name, struct hf_carry *early,
+		    struct hf_carry **carry, uint64_t deadline_ns,
+		    struct hf_error *err)
+{
+	HF_AUTO_FREE struct hf_wire_message *message = malloc(sizeof(*message));
+	uint32_t count;
+
+	if (message == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "no memory for a set of descriptors");
+	}
+	int rc = hear_message(socket, name, deadline_ns, message, err);
+	if (rc == 0 && !(early != NULL && hf_wire_begins_set(message))) {
+		rc = judge_answer(message, name, &count, err);
+		hf_wire_close_fds(message);
+		message->len_bytes = 0;
+	}
+	return rc != 0 ? rc
+		       : hf_wire_receive(carry, early, socket, message,
+					 deadline_ns, err);
+}
+
 static int get_on(int socket, enum hf_keeper_op op, const char *name,
-		  struct hf_carry **carry, struct hf_error *err)
+		  struct hf_carry *early, struct hf_carry **carry,
+		  struct hf_error *err)
 {
 	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
-	uint32_t count;
 	int rc = ask(socket, op, name, deadline, err);
 
-	if (rc == 0) {
-		rc = hear(socket, name, deadline, &count, err);
-	}
-	if (rc == 0) {
-		rc = hf_carry_receive(carry, socket, HF_KEEPER_TIMEOUT_MS, err);
-	}
-	return rc;
+	return rc != 0 ? rc
+		       : hear_set(socket, name, early, carry, deadline, err);
 }
 
 int hf_keeper_get_on(int socket, const char *name, struct hf_carry **carry,
 		     struct hf_error *err)
 {
-	return get_on(socket, HF_KEEPER_GET, name, carry, err);
+	return get_on(socket, HF_KEEPER_GET, name, NULL, carry, err);
+}
+
+int hf_keeper_get_rest_on(int socket, const char *name, struct hf_carry *early,
+			  struct hf_carry **carry, struct hf_error *err)
+{
+	int rc = get_on(socket, HF_KEEPER_GET_REST, name, early, carry, err);
+
+	/* Now: closed later, the ledger's descriptor would take the lock with
+	 * it that says who drives the device. */
+	hf_carry_free(early);
+	return rc;
 }
 
 int hf_keeper_preview_on(int socket, const char *name, struct hf_carry **carry,
 			 struct hf_error *err)
 {
-	return get_on(socket, HF_KEEPER_PREVIEW, name, carry, err);
+	return get_on(socket, HF_KEEPER_PREVIEW, name, NULL, carry, err);
 }
 
 int hf_keeper_get(const char *path, const char *name, struct hf_carry **carry,
@@ -276,49 +314,4 @@ int hf_keeper_list(const char *path, struct hf_keeper_entry *entries,
 		hf_wire_close_fds(message);
 	}
 	return rc;
-}
-
-/* ------------------------------------------------------ the owner's answer */
-
-static bool is_request(const void *message, size_t len_bytes,
-		       enum hf_keeper_op op)
-{
-	struct hf_keeper_request request;
-
-	if (len_bytes != sizeof(request)) {
-		return false;
-	}
-	memcpy(&request, message, sizeof(request));
-	return request.magic == HF_KEEPER_MAGIC &&
-	       request.version == HF_KEEPER_VERSION && request.op == op;
-}
-
-bool hf_handover_asked(const void *message, size_t len_bytes)
-{
-	return is_request(message, len_bytes, HF_KEEPER_GET);
-}
-
-bool hf_handover_preview_asked(const void *message, size_t len_bytes)
-{
-	return is_request(message, len_bytes, HF_KEEPER_PREVIEW);
-}
-
-int hf_handover_give(int socket, const struct hf_carry *carry, int refusal,
-		     struct hf_error *err)
-{
-	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
-	struct hf_keeper_answer answer = {
-		.magic = HF_KEEPER_MAGIC,
-		.version = HF_KEEPER_VERSION,
-		.result = carry != NULL ? 0 : refusal,
-	};
-	int rc = hf_wire_write_wait(socket, &answer, sizeof(answer), NULL, 0,
-				    deadline);
-
-	if (rc != 0) {
-		return hf_error_set(err, rc,
-				    "the successor cannot be answered: %s",
-				    strerror(-rc));
-	}
-	return carry != NULL ? hf_wire_out(carry, socket, deadline, err) : 0;
 }

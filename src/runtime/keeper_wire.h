@@ -23,6 +23,9 @@ enum hf_keeper_op {
 	HF_KEEPER_DROP = 3,
 	HF_KEEPER_LIST = 4,
 	HF_KEEPER_PREVIEW = 5, /* as GET, but a live owner goes on */
+	/* As GET of a live owner, on the connection of a preview: what that
+	 * showed need not be sent again. */
+	HF_KEEPER_GET_REST = 6,
 };
 
 struct hf_keeper_request {
