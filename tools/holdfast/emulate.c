@@ -14,6 +14,7 @@
 #include <holdfast/emu.h>
 #include <holdfast/emu_serve.h>
 
+#include "turns.h"
 #include "verbs.h"
 
 #define DBBUF (1u << 8) /* OACS: Doorbell Buffer Config */
@@ -480,6 +481,9 @@ static int run_controller(struct args *args, const struct emulate_options *opt,
 		code = cli_fail(args, "%s", err.message);
 	}
 	if (code == CLI_OK) {
+		/* Not the controller's: one who reads a register waits for the
+		 * answer, and for nothing else meanwhile. */
+		turns_short(true);
 		code = open_server(args, opt, &log, emu, &server);
 	}
 	if (code == CLI_OK && control) {

@@ -150,9 +150,7 @@ int load_table_create(struct load_table **table,
 	return 0;
 }
 
-/* A unit that a dead process held is held by a slot, or by nobody: it died
- * between the two. */
-static void free_orphans(struct load_table *table)
+void load_free_orphans(struct load_table *table)
 {
 	for (uint64_t i = 0; i < table->geometry.units; i++) {
 		bool held = false;
@@ -184,8 +182,14 @@ int load_table_attach_at(struct load_table **table, int fd, void *memory)
 	if (fstat(fd, &st) != 0) {
 		return -errno;
 	}
-	if (pread(fd, &header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-	    header.magic != LOAD_MAGIC || header.version != LOAD_VERSION ||
+	/* A copy: what is judged is what is used. */
+	if (memory && st.st_size >= (off_t)sizeof(header)) {
+		memcpy(&header, memory, sizeof(header));
+	} else if (pread(fd, &header, sizeof(header), 0) !=
+		   (ssize_t)sizeof(header)) {
+		return -EBADMSG;
+	}
+	if (header.magic != LOAD_MAGIC || header.version != LOAD_VERSION ||
 	    !geometry_len(&header.geometry, &len) ||
 	    (uint64_t)st.st_size < len) {
 		return -EBADMSG;
@@ -209,7 +213,6 @@ int load_table_attach_at(struct load_table **table, int fd, void *memory)
 			slot->sequence = slot->ended;
 		}
 	}
-	free_orphans(*table);
 	return 0;
 }
 

@@ -88,6 +88,10 @@ int load_table_attach(struct load_table **table, int fd);
  * table's from now on if this succeeds. */
 int load_table_attach_at(struct load_table **table, int fd, void *memory);
 
+/* After a crash: a unit that the dead process held is held by a slot, or by
+ * nobody, where it died between the two. Looks at all of them. */
+void load_free_orphans(struct load_table *table);
+
 void load_table_close(struct load_table *table);
 
 const struct load_geometry *load_geometry(const struct load_table *table);

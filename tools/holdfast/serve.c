@@ -17,7 +17,7 @@
 #include "serve.h"
 #include "serve_keep.h"
 #include "serve_secure.h"
-#include "serve_turns.h"
+#include "turns.h"
 #include "verbs.h"
 
 /* A successor that is not done after so long is given up. */
@@ -138,7 +138,8 @@ static void take_back(struct serve *serve)
 	}
 }
 
-static void hand_over(struct serve *serve, int client)
+static void hand_over(struct serve *serve, int client,
+		      const struct hf_carry *shown)
 {
 	const struct hf_carry *carry = NULL;
 
@@ -148,10 +149,14 @@ static void hand_over(struct serve *serve, int client)
 		(void)!hf_handover_give(client, NULL, -EOPNOTSUPP, NULL);
 		return;
 	}
-	serve_hurry(true);
-	int code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
-	int result = hf_handover_give(client, carry, -EBUSY, NULL);
-	serve_hurry(false);
+	int code = serve_owner_prepare_offer(&serve->owner);
+	turns_hurry(true);
+	if (code == CLI_OK) {
+		code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
+	}
+	int result = carry ? hf_handover_give_rest(client, carry, shown, NULL)
+			   : hf_handover_give(client, NULL, -EBUSY, NULL);
+	turns_hurry(false);
 	if (code != CLI_OK) {
 		return;
 	}
@@ -179,8 +184,9 @@ static void execute(struct serve *serve)
 		NULL,
 	};
 
-	if (serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
-	    CLI_OK) {
+	if (serve_owner_prepare_offer(&serve->owner) != CLI_OK ||
+	    serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
+		    CLI_OK) {
 		return;
 	}
 	if (hf_carry_copy(&carry, offered, &err) == 0 &&
@@ -239,15 +245,20 @@ static int leave_to_keeper(struct serve *serve, struct hf_error *err)
 	const struct hf_carry *offered = NULL;
 	struct hf_carry *carry = NULL;
 
-	if (serve_owner_offer(&serve->owner, SERVE_UPGRADED, &offered) !=
-	    CLI_OK) {
+	if (serve_owner_prepare_offer(&serve->owner) != CLI_OK ||
+	    serve_owner_offer(&serve->owner, SERVE_UPGRADED, &offered) !=
+		    CLI_OK) {
 		snprintf(err->message, sizeof(err->message),
 			 "the driver cannot be saved");
 		return CLI_FAILED;
 	}
 	int result = hf_carry_copy(&carry, offered, err);
 	if (result == 0) {
-		serve_owner_log_here(carry);
+		int log = serve_owner_take_log(carry);
+
+		if (log >= 0) {
+			close(log);
+		}
 		result = serve_keep_put(serve->owner.shared->keeper,
 					serve->opt.name, carry, err);
 	}
@@ -290,30 +301,39 @@ static bool is_trusted(int client)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void show(struct serve *serve, int client)
+/* It is going to ask for the rest over the same connection. */
+static bool show(struct serve *serve, struct serve_client *client)
 {
 	struct hf_carry *carry = NULL;
-	int code = serve_owner_show(&serve->owner, &carry);
 
-	(void)!hf_handover_give(client, code == CLI_OK ? carry : NULL, -EIO,
-				NULL);
-	hf_carry_free(carry);
+	if (serve_owner_show(&serve->owner, &carry) != CLI_OK) {
+		(void)!hf_handover_give(client->fd, NULL, -EIO, NULL);
+		return false;
+	}
+	hf_carry_free(client->shown);
+	client->shown = carry;
+	return hf_handover_give(client->fd, carry, 0, NULL) == 0;
 }
 
-static void answer(struct serve *serve, int client)
+/* Return: whether it may ask again. */
+static bool answer(struct serve *serve, struct serve_client *asking)
 {
 	char question[256];
+	int client = asking->fd;
 	ssize_t len =
 		recv(client, question, sizeof(question) - 1, MSG_DONTWAIT);
 
 	if (len <= 0) {
-		return;
+		return false;
 	}
 	question[len] = '\0';
+	if (hf_handover_preview_asked(question, (size_t)len)) {
+		return show(serve, asking);
+	}
 	if (hf_handover_asked(question, (size_t)len)) {
-		hand_over(serve, client);
-	} else if (hf_handover_preview_asked(question, (size_t)len)) {
-		show(serve, client);
+		bool rest = hf_handover_rest_asked(question, (size_t)len);
+
+		hand_over(serve, client, rest ? asking->shown : NULL);
 	} else if (strcmp(question, "status") == 0) {
 		answer_status(serve, client);
 	} else if (strcmp(question, "inspect") == 0) {
@@ -327,16 +347,28 @@ static void answer(struct serve *serve, int client)
 			       "the question is not understood: status, "
 			       "inspect, stop or stop --keepalive");
 	}
+	return false;
 }
 
-static int forget_client(struct serve *serve, uint32_t i)
+static struct serve_client take_out(struct serve *serve, uint32_t i)
 {
-	int client = serve->clients[i];
+	struct serve_client client = serve->clients[i];
 
 	serve->client_count--;
 	memmove(&serve->clients[i], &serve->clients[i + 1],
 		(serve->client_count - i) * sizeof(serve->clients[0]));
 	return client;
+}
+
+static void forget(struct serve_client *client)
+{
+	hf_carry_free(client->shown);
+	close(client->fd);
+}
+
+static void add_client(struct serve *serve, struct serve_client client)
+{
+	serve->clients[serve->client_count++] = client;
 }
 
 /*
@@ -356,9 +388,11 @@ static void take_in(struct serve *serve)
 		return;
 	}
 	if (serve->client_count == CLIENTS_MAX) {
-		close(forget_client(serve, 0));
+		struct serve_client oldest = take_out(serve, 0);
+
+		forget(&oldest);
 	}
-	serve->clients[serve->client_count++] = client;
+	add_client(serve, (struct serve_client){.fd = client});
 }
 
 static void take_signal(struct serve *serve)
@@ -381,10 +415,13 @@ static void answer_first(struct serve *serve, const struct pollfd *fds)
 {
 	for (uint32_t i = 0; i < serve->client_count; i++) {
 		if (fds[i].revents != 0) {
-			int client = forget_client(serve, i);
+			struct serve_client client = take_out(serve, i);
 
-			answer(serve, client);
-			close(client);
+			if (answer(serve, &client)) {
+				add_client(serve, client);
+			} else {
+				forget(&client);
+			}
 			return;
 		}
 	}
@@ -402,7 +439,7 @@ static void run(struct serve *serve)
 
 		for (uint32_t i = 0; i < serve->client_count; i++) {
 			fds[FIRST_CLIENT + i] = (struct pollfd){
-				.fd = serve->clients[i], .events = POLLIN};
+				.fd = serve->clients[i].fd, .events = POLLIN};
 		}
 		if (poll(fds, FIRST_CLIENT + serve->client_count,
 			 serve_watch_timeout_ms(watch)) < 0) {
@@ -492,6 +529,7 @@ static int serve_run(struct args *args)
 		return cli_fail(args, "/proc/self/exe: %s", strerror(errno));
 	}
 	raise_limits();
+	serve_owner_prepare(&serve.owner);
 	serve.signals = catch_signals();
 	code = serve_begin(&serve);
 	if (code == CLI_OK) {

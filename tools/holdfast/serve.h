@@ -30,6 +30,12 @@ struct serve_options {
 	bool successor;
 };
 
+/* @shown: what it was shown of the device, or NULL. */
+struct serve_client {
+	int fd;
+	struct hf_carry *shown;
+};
+
 struct serve {
 	struct args *args;
 	struct serve_options opt;
@@ -38,7 +44,8 @@ struct serve {
 	char program[4096];
 	int listener;
 	int signals;
-	int clients[CLIENTS_MAX]; /* the oldest first; none has asked yet */
+	/* The oldest first; none is owed an answer. */
+	struct serve_client clients[CLIENTS_MAX];
 	uint32_t client_count;
 	bool done;
 	int code;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include <holdfast/servicing.h>
 
 #include "progress.h"
-#include "serve_turns.h"
+#include "turns.h"
 
 #define BATCH      32u
 #define UNIT_TRIES 16
@@ -34,7 +35,9 @@ struct serve_worker {
 	uint32_t cpu;
 	uint64_t random;
 	struct hf_queue *queue;
+	int queue_fd;
 	pthread_t thread;
+	pthread_mutex_t works; /* held by the thread, but when it sleeps */
 	pthread_mutex_t lock;
 	struct serve_io *ios;
 	struct serve_io **free;
@@ -185,6 +188,11 @@ static bool prepare(struct serve_worker *worker, struct serve_io *io)
 	return false;
 }
 
+static bool is_to_stop(const struct serve_worker *worker)
+{
+	return atomic_load_explicit(&worker->load->stop, memory_order_relaxed);
+}
+
 static uint32_t collect(struct serve_worker *worker, struct serve_io **batch)
 {
 	uint32_t count = 0;
@@ -195,7 +203,8 @@ static uint32_t collect(struct serve_worker *worker, struct serve_io **batch)
 		batch[count++] = worker->free[--worker->free_count];
 	}
 	pthread_mutex_unlock(&worker->lock);
-	while (ready < count && prepare(worker, batch[ready])) {
+	while (ready < count && !is_to_stop(worker) &&
+	       prepare(worker, batch[ready])) {
 		ready++;
 	}
 	for (uint32_t i = ready; i < count; i++) {
@@ -231,25 +240,37 @@ static uint32_t hand_over(struct serve_worker *worker, struct serve_io **batch,
 	return done_count;
 }
 
+/* A short turn: whoever stops the load waits for the end of it. Return: whether
+ * there was something to do. */
+static bool take_turn(struct serve_worker *worker)
+{
+	struct serve_io *batch[BATCH];
+	uint32_t count = 0;
+
+	if (atomic_load(&worker->load->issue)) {
+		count = hand_over(worker, batch, collect(worker, batch));
+	}
+	return hf_reap(worker->queue, BATCH) > 0 || count > 0;
+}
+
 static void *worker_main(void *user)
 {
 	struct serve_worker *worker = user;
-	struct serve_load *load = worker->load;
-	struct serve_io *batch[BATCH];
-	while (!atomic_load(&load->stop)) {
-		uint32_t count = 0;
+	struct pollfd completions = {.fd = worker->queue_fd, .events = POLLIN};
 
-		if (atomic_load(&load->issue)) {
-			count = hand_over(worker, batch,
-					  collect(worker, batch));
+	for (;;) {
+		pthread_mutex_lock(&worker->works);
+		bool stop = is_to_stop(worker);
+		bool idle = !stop && !take_turn(worker);
+		pthread_mutex_unlock(&worker->works);
+		if (stop) {
+			return NULL;
 		}
-		/* A short turn: it may be asked to stop in the middle. */
-		if (hf_reap(worker->queue, BATCH) == 0 && count == 0) {
+		if (idle) {
 			/* A timeout is as good: it looks again. */
-			(void)!hf_queue_wait(worker->queue, 1);
+			(void)!poll(&completions, 1, 1);
 		}
 	}
-	return NULL;
 }
 
 /* ------------------------------------------------------------- beginnings */
@@ -270,6 +291,7 @@ static int make_worker(struct serve_load *load, uint32_t i,
 	worker->cpu = i;
 	worker->random = (progress_now_ns() + i * 7919) | 1;
 	pthread_mutex_init(&worker->lock, NULL);
+	pthread_mutex_init(&worker->works, NULL);
 	worker->ios = calloc(depth, sizeof(*worker->ios));
 	worker->free = calloc(depth, sizeof(struct serve_io *));
 	if (!worker->ios || !worker->free) {
@@ -283,6 +305,7 @@ static int make_worker(struct serve_load *load, uint32_t i,
 		worker->queue = NULL;
 		return -1;
 	}
+	worker->queue_fd = hf_queue_fd(worker->queue);
 	return 0;
 }
 
@@ -509,14 +532,24 @@ static int start_worker(struct serve_worker *worker)
 			       : error;
 }
 
+/* For no thread: of what has ended, nothing waits for one to get a CPU. */
+static void reap_all(struct serve_load *load)
+{
+	for (uint32_t i = 0; load->workers && i < load->shared->workers; i++) {
+		if (load->workers[i].queue) {
+			(void)!hf_reap(load->workers[i].queue,
+				       load->shared->depth);
+		}
+	}
+}
+
 int serve_load_start(struct serve_load *load, struct hf_error *err)
 {
+	serve_load_stop(load);
+	load->paused = false;
 	atomic_store(&load->stop, false);
 	atomic_store(&load->leaving, false);
-	/* What has ended meanwhile does not wait for a thread to get a CPU. */
-	for (uint32_t i = 0; i < load->shared->workers; i++) {
-		(void)!hf_reap(load->workers[i].queue, load->shared->depth);
-	}
+	reap_all(load);
 	for (uint32_t i = 0; i < load->shared->workers; i++) {
 		int error = start_worker(&load->workers[i]);
 
@@ -536,18 +569,43 @@ void serve_load_issue(struct serve_load *load, bool allowed)
 	atomic_store(&load->issue, allowed);
 }
 
-void serve_load_stop(struct serve_load *load)
+/* Its thread may sleep on: waking it takes time, and a successor waits. */
+static void end_turn(struct serve_worker *worker)
 {
+	bool works = pthread_mutex_trylock(&worker->works) != 0;
+
+	if (works) {
+		turns_hurry_other(worker->thread, true);
+		while (pthread_mutex_trylock(&worker->works) != 0) {
+			sched_yield();
+		}
+		turns_hurry_other(worker->thread, false);
+	}
+	pthread_mutex_unlock(&worker->works);
+}
+
+void serve_load_pause(struct serve_load *load)
+{
+	if (load->paused) {
+		return;
+	}
+	load->paused = true;
 	atomic_store(&load->stop, true);
 	for (uint32_t i = 0; i < load->started; i++) {
-		serve_hurry_end(load->workers[i].thread);
+		end_turn(&load->workers[i]);
 	}
+	reap_all(load);
+	/* What comes back in this thread was not begun. */
+	atomic_store(&load->leaving, true);
+}
+
+void serve_load_stop(struct serve_load *load)
+{
+	serve_load_pause(load);
 	for (uint32_t i = 0; i < load->started; i++) {
 		pthread_join(load->workers[i].thread, NULL);
 	}
 	load->started = 0;
-	/* What comes back in this thread was not begun. */
-	atomic_store(&load->leaving, true);
 }
 
 bool serve_load_drain(struct serve_load *load, uint32_t timeout_ms)
@@ -611,6 +669,7 @@ void serve_load_fini(struct serve_load *load, bool keep)
 		free(worker->free);
 		if (worker->load) {
 			pthread_mutex_destroy(&worker->lock);
+			pthread_mutex_destroy(&worker->works);
 		}
 	}
 	free(load->workers);

@@ -37,6 +37,7 @@ struct serve_load {
 	uint32_t started;
 	uint8_t *memory;
 	uint64_t memory_bytes;
+	bool paused;
 	atomic_bool stop;    /* the threads are to end at once */
 	atomic_bool issue;   /* new commands may be issued */
 	atomic_bool waiting; /* for the first completion of this process */
@@ -55,7 +56,12 @@ int serve_load_inherit(struct serve_load *load, struct hf_error *err);
 int serve_load_start(struct serve_load *load, struct hf_error *err);
 void serve_load_issue(struct serve_load *load, bool allowed);
 
-/* Threads are gone; commands stay under way. */
+/* Nothing is issued or reaped by a thread any more; commands stay under way.
+ * What has ended by now has been told. Threads may be there: the driver's
+ * queues stay until serve_load_stop(). */
+void serve_load_pause(struct serve_load *load);
+
+/* The same, and the threads are gone. */
 void serve_load_stop(struct serve_load *load);
 
 /* Waits until nothing is under way; false after @timeout_ms. */

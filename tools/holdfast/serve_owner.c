@@ -17,6 +17,9 @@
 
 #define STDERR_NAME "serve-stderr"
 
+/* Of a saved state, which has a page and more for each queue. */
+#define STATE_LIKELY_BYTES (64u << 10)
+
 /* A successor that failed is waited for so long. */
 #define FAILED_MS 10000
 
@@ -117,6 +120,13 @@ static int make_load(struct serve_owner *owner, const struct serve_plan *plan)
 	return CLI_OK;
 }
 
+void serve_owner_prepare(struct serve_owner *owner)
+{
+	hf_driver_options_init(&owner->options);
+	conn_set_log(owner->args, &owner->options.log);
+	owner->options.device.log = owner->options.log;
+}
+
 int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan)
 {
 	const struct conn_wish wish = {.io_queues = (uint32_t)plan->queues};
@@ -199,24 +209,15 @@ static int adopt_tables(struct serve_owner *owner, struct hf_carry *carry)
 	return CLI_OK;
 }
 
-static void restore_options(const struct serve_owner *owner,
-			    struct hf_driver_options *options)
-{
-	hf_driver_options_init(options);
-	conn_set_log(owner->args, &options->log);
-	options->device.log = options->log;
-}
-
 static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
 {
-	struct hf_driver_options options;
 	struct hf_device *device;
 	struct hf_error err = {.message = ""};
 	uint8_t *bytes = NULL;
 	size_t len = 0;
 
-	restore_options(owner, &options);
-	int result = hf_device_adopt(&device, carry, &options.device, &err);
+	int result =
+		hf_device_adopt(&device, carry, &owner->options.device, &err);
 	if (result == -EBUSY) {
 		snprintf(owner->busy, sizeof(owner->busy), "%s", err.message);
 		return CLI_USAGE;
@@ -228,7 +229,7 @@ static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
 	result = hf_carry_state(carry, &bytes, &len, &err);
 	if (result == 0 || result == -ENOENT) {
 		result = hf_driver_restore(&owner->conn.drv, device, bytes, len,
-					   &options, &err);
+					   &owner->options, &err);
 	}
 	free(bytes);
 	if (result) {
@@ -282,21 +283,16 @@ static int go_on_with_load(struct serve_owner *owner)
 	return result ? cli_fail(owner->args, "%s", err.message) : CLI_OK;
 }
 
-void serve_owner_log_here(struct hf_carry *carry)
+int serve_owner_take_log(struct hf_carry *carry)
 {
-	int fd = hf_carry_take(carry, STDERR_NAME);
-
-	if (fd >= 0) {
-		close(fd);
-	}
+	return hf_carry_take(carry, STDERR_NAME);
 }
 
-void serve_owner_log_there(const struct hf_carry *carry)
+void serve_owner_log_there(int fd)
 {
-	int fd = hf_carry_find(carry, STDERR_NAME);
-
 	if (fd >= 0) {
 		dup2(fd, STDERR_FILENO);
+		close(fd);
 	}
 }
 
@@ -318,6 +314,9 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
 	if (owner->way == SERVE_KILLED) {
 		begin_steps(owner, "the last completion",
 			    owner->shared->last_ns);
+		if (owner->load.table) {
+			load_free_orphans(owner->load.table);
+		}
 	}
 	note_steps(owner, began, HF_SERVICING_RESTORE);
 	snprintf(owner->conn.address, sizeof(owner->conn.address), "%s",
@@ -371,6 +370,50 @@ static void drop_offer(struct serve_owner *owner)
 	owner->state_fd = -1;
 }
 
+static int make_offer(struct serve_owner *owner, struct hf_error *err)
+{
+	int result = make_carry(owner, &owner->offered, err);
+
+	return result ? result
+		      : hf_carry_add(owner->offered, STDERR_NAME, STDERR_FILENO,
+				     err);
+}
+
+int serve_owner_prepare_offer(struct serve_owner *owner)
+{
+	struct hf_error err = {.message = ""};
+
+	begin_steps(owner, "asked for the device", progress_now_ns());
+	if (make_offer(owner, &err) != 0) {
+		drop_offer(owner);
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	owner->state_fd = hf_carry_state_room(STATE_LIKELY_BYTES);
+	if (owner->state_fd < 0) {
+		cli_fail(owner->args, "no room for a saved state: %s",
+			 strerror(-owner->state_fd));
+		drop_offer(owner);
+		return CLI_FAILED;
+	}
+	note_step(owner, "make the set");
+	return CLI_OK;
+}
+
+static int complete_offer(struct serve_owner *owner, const uint8_t *bytes,
+			  size_t len, struct hf_error *err)
+{
+	int result = 0;
+
+	if (!hf_driver_carry_holds(owner->conn.drv, owner->offered)) {
+		hf_carry_free(owner->offered);
+		owner->offered = NULL;
+		result = make_offer(owner, err);
+	}
+	return result ? result
+		      : hf_carry_fill_state(owner->offered, owner->state_fd,
+					    bytes, len, err);
+}
+
 static int save(struct serve_owner *owner, struct hf_error *err)
 {
 	uint8_t *bytes = NULL;
@@ -378,18 +421,11 @@ static int save(struct serve_owner *owner, struct hf_error *err)
 	int result = hf_driver_save(owner->conn.drv, &bytes, &len, err);
 
 	if (result) {
+		drop_offer(owner);
 		return result;
 	}
 	note_steps(owner, 0, HF_SERVICING_SAVE);
-	result = make_carry(owner, &owner->offered, err);
-	if (result == 0) {
-		result = hf_carry_add(owner->offered, STDERR_NAME,
-				      STDERR_FILENO, err);
-	}
-	if (result == 0) {
-		result = hf_carry_add_state(owner->offered, bytes, len,
-					    &owner->state_fd, err);
-	}
+	result = complete_offer(owner, bytes, len, err);
 	free(bytes);
 	if (result) {
 		drop_offer(owner);
@@ -406,9 +442,8 @@ int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 	struct hf_error err = {.message = ""};
 	uint64_t began = progress_now_ns();
 
-	begin_steps(owner, "asked for the device", began);
 	if (owner->load.table) {
-		serve_load_stop(&owner->load);
+		serve_load_pause(&owner->load);
 		note_step(owner, "stop the load");
 	}
 	int result = save(owner, &err);
@@ -422,7 +457,7 @@ int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 	}
 	owner->shared->save_ns = progress_now_ns() - began;
 	owner->shared->way = way;
-	note_step(owner, "make the set");
+	note_step(owner, "complete the set");
 	/* The last that this process writes anywhere that a successor sees. */
 	hf_driver_disown(owner->conn.drv);
 	*carry = owner->offered;
@@ -432,6 +467,7 @@ int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 void serve_owner_depart(struct serve_owner *owner)
 {
 	serve_watch_end(&owner->watch);
+	serve_load_stop(&owner->load);
 	drop_offer(owner);
 	hf_driver_leave(owner->conn.drv);
 	owner->conn.drv = NULL;

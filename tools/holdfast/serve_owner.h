@@ -15,6 +15,7 @@
 /**
  * struct serve_owner - what is served
  * @conn: driver and namespace
+ * @options: of a restore
  * @name: of the set that a keeper holds
  * @way: how this process came to it
  * @shared: what travels
@@ -29,6 +30,7 @@
 struct serve_owner {
 	struct conn conn;
 	const struct args *args;
+	struct hf_driver_options options;
 	const char *name;
 	enum serve_way way;
 	struct serve_shared *shared;
@@ -53,6 +55,9 @@ struct serve_plan {
 	bool no_load;
 };
 
+/* What a restore will need, ahead of it: looking at the machine takes time. */
+void serve_owner_prepare(struct serve_owner *owner);
+
 /* Opens the controller anew. An exit code; a failure has been explained. */
 int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan);
 
@@ -66,19 +71,23 @@ int serve_owner_open(struct serve_owner *owner, const struct serve_plan *plan);
  */
 int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry);
 
-/* Messages of a successor go where the last owner's went: whoever started the
- * successor may wait for the end of its own output. Or not: the set forgets
- * where that was. */
-void serve_owner_log_there(const struct hf_carry *carry);
-void serve_owner_log_here(struct hf_carry *carry);
+/* Messages of a successor that has the device go where the last owner's went:
+ * whoever started it may wait for the end of its own output. Before that, they
+ * are for whoever started it. The first takes the descriptor out of the set,
+ * which forgets it: -1, or for close() or the second. */
+int serve_owner_take_log(struct hf_carry *carry);
+void serve_owner_log_there(int fd);
 
 /* What a successor will be offered, for it to make ready; the owner goes on.
  * For hf_carry_free(); the descriptors stay the owner's. */
 int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry);
 
+/* Makes all of an offer that can be made while the load still goes on. */
+int serve_owner_prepare_offer(struct serve_owner *owner);
+
 /**
  * serve_owner_offer() - save, and let a successor have the device
- * @owner: runs on, if that failed
+ * @owner: runs on, if that failed; serve_owner_prepare_offer() was successful
  * @way: how the successor is to count it
  * @carry: receives what a successor needs; the descriptors stay the owner's
  *

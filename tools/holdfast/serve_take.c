@@ -11,8 +11,8 @@
 #include "serve.h"
 #include "serve_keep.h"
 #include "serve_secure.h"
-#include "serve_turns.h"
 #include "serve_warm.h"
+#include "turns.h"
 
 /* A process that was killed is waited for so long. */
 #define DYING_MS 2000
@@ -38,30 +38,36 @@ static int become_owner(struct serve *serve)
 }
 
 /* What it owns is mapped while it goes on; an owner of an older version shows
- * nothing, and may hang up. */
-static struct hf_carry *look_ahead(struct serve *serve)
+ * nothing. Return: the connection that it was shown over, or -1. */
+static int look_ahead(struct serve *serve, struct hf_carry **early)
 {
-	struct hf_carry *early = NULL;
 	int socket = hf_keeper_connect(serve->path, NULL);
 
 	if (socket < 0) {
-		return NULL;
+		return -1;
 	}
-	if (hf_keeper_preview_on(socket, serve->opt.name, &early, NULL) == 0) {
-		hf_carry_map_ahead(early);
+	if (hf_keeper_preview_on(socket, serve->opt.name, early, NULL) != 0) {
+		close(socket);
+		return -1;
 	}
-	close(socket);
-	return early;
+	hf_carry_map_ahead(*early);
+	return socket;
 }
 
 /* One that handed over, or died, before it answered has a successor: the name
  * is another's by now. */
-static int ask_owner(struct serve *serve, struct hf_carry **carry,
-		     struct hf_error *err)
+static int ask_owner(struct serve *serve, int socket, struct hf_carry *early,
+		     struct hf_carry **carry, struct hf_error *err)
 {
-	int socket = -1;
 	int result = -EPIPE;
 
+	if (socket >= 0) {
+		result = hf_keeper_get_rest_on(socket, serve->opt.name, early,
+					       carry, err);
+		if (result) {
+			close(socket);
+		}
+	}
 	for (uint32_t i = 0;
 	     i < OWNERS_MAX && (result == -EPIPE || result == -ECONNRESET);
 	     i++) {
@@ -80,22 +86,20 @@ static int ask_owner(struct serve *serve, struct hf_carry **carry,
 static int take_from_owner(struct serve *serve)
 {
 	struct hf_error err = {.message = ""};
+	struct hf_carry *early = NULL;
 	struct hf_carry *carry;
 
-	struct hf_carry *early = look_ahead(serve);
-	serve_hurry(true);
-	int socket = ask_owner(serve, &carry, &err);
+	int socket = look_ahead(serve, &early);
+	turns_hurry(true);
+	socket = ask_owner(serve, socket, early, &carry, &err);
 	if (socket < 0) {
-		serve_hurry(false);
-		hf_carry_free(early);
+		turns_hurry(false);
 		return cli_fail(serve->args, "%s", err.message);
 	}
-	if (early) {
-		hf_carry_use_maps(carry, early);
-	}
-	serve_owner_log_there(carry);
+	int log = serve_owner_take_log(carry);
 	int code = serve_owner_take(&serve->owner, carry);
-	serve_hurry(false);
+	turns_hurry(false);
+	serve_owner_log_there(log);
 	if (code == CLI_USAGE) {
 		code = cli_fail(serve->args, "%s", serve->owner.busy);
 	}
@@ -205,9 +209,9 @@ static int stand_by(struct serve *serve)
 	while (owner > 0 && process_wait_for_end(owner, -1)) {
 		owner = control_owner(serve->path);
 	}
-	serve_hurry(true);
+	turns_hurry(true);
 	int code = take_from_keeper(serve, -1, early, &found);
-	serve_hurry(false);
+	turns_hurry(false);
 	if (code == CLI_OK && !found) {
 		cli_note(serve->args, "'%s' ended in order", serve->opt.name);
 		serve->done = true;
@@ -266,7 +270,7 @@ int serve_begin(struct serve *serve)
 {
 	bool found = false;
 
-	serve_short_turns();
+	turns_short(false);
 	int code = take_from_exec(serve, &found);
 
 	if (code == CLI_OK && !found) {

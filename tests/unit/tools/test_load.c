@@ -276,6 +276,29 @@ static void a_successor_finds_what_was_under_way(void **state)
 	load_table_close(next);
 }
 
+/* The process died between the unit's word and the slot that says why. */
+static void a_unit_that_nobody_holds_is_freed(void **state)
+{
+	const uint64_t busy = UINT64_C(1) << 63;
+	struct fixture *f = *state;
+	const off_t words = 4096 + (off_t)(load_geometry(f->table)->slots *
+					   sizeof(struct load_slot));
+	struct load_table *next;
+
+	assert_true(load_begin(f->table, 2, 1, true));
+	assert_int_equal(pwrite(f->fd, &busy, sizeof(busy),
+				words + 3 * (off_t)sizeof(busy)),
+			 sizeof(busy));
+	assert_int_equal(load_table_attach(&next, f->fd), 0);
+	assert_false(load_begin(next, 0, 3, false));
+	load_free_orphans(next);
+	assert_false(load_begin(next, 0, 1, false));
+	assert_true(load_begin(next, 0, 3, false));
+	load_end(next, 0, LOAD_DONE);
+	load_end(next, 2, LOAD_UNSURE);
+	load_table_close(next);
+}
+
 static void a_table_that_is_none_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -365,6 +388,7 @@ int main(void)
 		TEST(a_unit_has_one_command_at_a_time),
 		TEST(a_cookie_is_good_for_one_command),
 		TEST(a_successor_finds_what_was_under_way),
+		TEST(a_unit_that_nobody_holds_is_freed),
 		TEST(a_table_that_is_none_is_refused),
 		TEST(geometries_that_overflow_are_refused),
 		TEST(the_hash_sees_every_bit),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "serve_turns.h"
+#include "turns.h"
 
 #include <sched.h>
 #include <stdint.h>
@@ -33,24 +33,24 @@ static bool get_attributes(struct attributes *attributes)
 		       0) == 0;
 }
 
-static void set_attributes(struct attributes *attributes)
+static void set_attributes(struct attributes *attributes, bool threads_too)
 {
 	attributes->size = sizeof(*attributes);
-	attributes->flags = RESET_ON_FORK;
+	attributes->flags = threads_too ? 0 : RESET_ON_FORK;
 	(void)!syscall(SYS_sched_setattr, 0, attributes, 0);
 }
 
-void serve_short_turns(void)
+void turns_short(bool threads_too)
 {
 	struct attributes attributes = {0};
 
 	if (get_attributes(&attributes) && attributes.policy == SCHED_OTHER) {
 		attributes.runtime_ns = TURN_NS;
-		set_attributes(&attributes);
+		set_attributes(&attributes, threads_too);
 	}
 }
 
-void serve_hurry(bool on)
+void turns_hurry(bool on)
 {
 	struct attributes attributes = {0};
 
@@ -68,12 +68,14 @@ void serve_hurry(bool on)
 	} else {
 		return;
 	}
-	set_attributes(&attributes);
+	set_attributes(&attributes, false);
 }
 
-void serve_hurry_end(pthread_t thread)
+void turns_hurry_other(pthread_t thread, bool on)
 {
-	const struct sched_param param = {.sched_priority = REALTIME_PRIORITY};
+	const struct sched_param param = {.sched_priority =
+						  on ? REALTIME_PRIORITY : 0};
 
-	(void)!pthread_setschedparam(thread, SCHED_FIFO, &param);
+	(void)!pthread_setschedparam(thread, on ? SCHED_FIFO : SCHED_OTHER,
+				     &param);
 }

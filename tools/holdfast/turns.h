@@ -6,14 +6,15 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Once, at the beginning: a thread that wakes up gets its turn soon. */
-void serve_short_turns(void);
+/* Once, at the beginning: this thread gets its turn soon after it wakes up.
+ * @threads_too: and so do those that it makes from now on. */
+void turns_short(bool threads_too);
 
 /* While nobody drives the device, the thread that is to change that waits for
  * no other one. Where this process may (root, CAP_SYS_NICE, RLIMIT_RTPRIO), it
  * runs before all that are no realtime threads themselves; threads that it
  * makes do not. */
-void serve_hurry(bool on);
+void turns_hurry(bool on);
 
-/* The same for a thread that is about to end, and is waited for. */
-void serve_hurry_end(pthread_t thread);
+/* The same for another thread, which is waited for. */
+void turns_hurry_other(pthread_t thread, bool on);
