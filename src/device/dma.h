@@ -168,3 +168,8 @@ HF_MUST_CHECK int hf_dma_block_next(struct hf_dma *dma, uint32_t *cursor,
 HF_MUST_CHECK int hf_dma_block_claim(struct hf_dma *dma,
 				     enum hf_dma_owner owner, uint32_t owner_id,
 				     struct hf_dma_block *block);
+/* Frees the block of an owner that a predecessor left and nobody has a claim
+ * to, if there is one: two of one name, and the next successor could not tell
+ * which of them the controller writes to. */
+void hf_dma_block_forget(struct hf_dma *dma, enum hf_dma_owner owner,
+			 uint32_t owner_id);

@@ -320,6 +320,16 @@ int hf_dma_block_claim(struct hf_dma *dma, enum hf_dma_owner owner,
 	return rc;
 }
 
+void hf_dma_block_forget(struct hf_dma *dma, enum hf_dma_owner owner,
+			 uint32_t owner_id)
+{
+	struct hf_dma_block block;
+
+	if (hf_dma_block_claim(dma, owner, owner_id, &block) == 0) {
+		hf_dma_block_free(dma, &block);
+	}
+}
+
 int hf_dma_block_next(struct hf_dma *dma, uint32_t *cursor,
 		      struct hf_dma_block *block)
 {

@@ -47,12 +47,8 @@ void hf_restore_free_queue(struct hf_driver *drv, uint32_t qid)
 {
 	const struct hf_ledger_view view =
 		hf_ledger_queue_view(&drv->ledger, qid);
-	struct hf_dma_block block;
 
-	if (hf_dma_block_claim(&drv->dev->dma, HF_DMA_OWNER_IO_QUEUE, qid,
-			       &block) == 0) {
-		hf_dma_block_free(&drv->dev->dma, &block);
-	}
+	hf_dma_block_forget(&drv->dev->dma, HF_DMA_OWNER_IO_QUEUE, qid);
 	__atomic_store_n(&view.queue->state, HF_QUEUE_FREE, __ATOMIC_RELEASE);
 }
 

@@ -112,16 +112,20 @@ static int qpair_memory(struct hf_qpair *qp,
 			struct hf_error *err)
 {
 	const struct hf_ledger_header *header = config->ledger->header;
+	enum hf_dma_owner owner =
+		qp->qid == 0 ? HF_DMA_OWNER_ADMIN_QUEUE : HF_DMA_OWNER_IO_QUEUE;
 	uint32_t entries = config->entries;
 	/* One entry of a ring always stays free. */
 	uint32_t slot_count = HF_MIN(entries - 1, header->slots_max);
 
+	/* A predecessor may have died when it had the memory and before the
+	 * ledger said so, or after the ledger no longer did. */
+	hf_dma_block_forget(&config->dev->dma, owner, qp->qid);
 	int rc = hf_dma_block_alloc(
 		&config->dev->dma,
 		hf_qpair_sq_bytes(entries) + hf_qpair_cq_bytes(entries) +
 			(uint64_t)config->pool_pages * NVME_PAGE_BYTES,
-		qp->qid == 0 ? HF_DMA_OWNER_ADMIN_QUEUE : HF_DMA_OWNER_IO_QUEUE,
-		qp->qid, &qp->block, err);
+		owner, qp->qid, &qp->block, err);
 	if (rc != 0) {
 		return rc;
 	}

@@ -2,7 +2,8 @@
 /*
  * Goal: memory that was private to a process that is gone is told apart from
  *       memory that is still there: reads into it say that they are lost,
- *       writes from it end as they end.
+ *       writes from it end as they end. Memory of holdfast's own that nobody
+ *       has a claim to is used again.
  * Method: drivers follow one another on one emulated controller, with commands
  *         held in it. Each test runs with a saved and with a killed
  *         predecessor.
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #include "heir_load.h"
+#include "state/registry.h"
 
 #define BYTES 4096u
 
@@ -86,12 +88,55 @@ static void what_is_bounced_needs_a_buffer(struct rig *rig, bool planned)
 	load_drop(load);
 }
 
+static uint32_t blocks_of_queues(const struct rig *rig)
+{
+	const struct hf_dma_registry *registry = rig->drv->dev->dma.registry;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < HF_REGISTRY_BLOCKS_MAX; i++) {
+		count += registry->blocks[i].owner == HF_DMA_OWNER_IO_QUEUE;
+	}
+	return count;
+}
+
+/* Its owner died between having the memory and saying so in the ledger. Later
+ * drivers find the right memory of the queue that has its number, and that of
+ * no queue does not add up. */
+static void memory_of_a_queue_that_never_was_is_free(struct rig *rig,
+						     bool planned)
+{
+	struct hf_dma_block leftover;
+	uint8_t block[512];
+
+	heirs_open(rig);
+	assert_int_equal(hf_dma_block_alloc(&rig->drv->dev->dma, 4 * BYTES,
+					    HF_DMA_OWNER_IO_QUEUE, 2, &leftover,
+					    &rig->err),
+			 0);
+	heirs_replace(rig, planned);
+	struct load *load = load_of(rig, 1);
+	uint32_t rule = rig_rule(rig, "io-read:hold");
+	load_put(rig, load, 0, HF_OP_READ, 0, 1, block);
+	heirs_until_hit(rig, rule, 1);
+	assert_int_equal(rig->drv->io[1]->qid, 2);
+	assert_int_equal(blocks_of_queues(rig), 2);
+	hf_queue_close(load->queue);
+	heirs_replace(rig, planned);
+	assert_int_equal(load_attach(rig, load, block), 1);
+	load_reopen(rig, load, 1);
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
+	load_drop(load);
+}
+
+BOTH(memory_of_a_queue_that_never_was_is_free)
 BOTH(what_was_private_does_not_come_back)
 BOTH(what_is_bounced_needs_a_buffer)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(memory_of_a_queue_that_never_was_is_free),
 		LIST(what_was_private_does_not_come_back),
 		LIST(what_is_bounced_needs_a_buffer),
 	};
