@@ -392,8 +392,11 @@ HF_API int hf_inflight_next(struct hf_driver *drv, uint64_t *cursor,
  * @inflight: from hf_inflight_next()
  * @err: what does not fit; may be NULL
  *
- * What was never issued of a large I/O is issued now. A read into memory that
- * died with its process ends with -EOWNERDEAD.
+ * What was never issued of a large I/O is issued now, from or to the buffer. A
+ * read into memory that died with its process ends with -EOWNERDEAD, and so
+ * does a large I/O of which a part was never issued, where its data died and
+ * @io has no buffer; ranges to deallocate that were never issued end with
+ * -ECANCELED.
  *
  * Context: control path.
  * Return: 0; -EINVAL for another namespace or a missing buffer; -EALREADY when

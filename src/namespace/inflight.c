@@ -232,6 +232,31 @@ static int attach_slot(struct hf_qpair *qp, struct hf_io *io,
 	return 0;
 }
 
+static bool needs_buffer(const struct hf_io *io)
+{
+	return io->op == HF_OP_READ || io->op == HF_OP_WRITE ||
+	       io->op == HF_OP_COMPARE;
+}
+
+/* What was not issued of a large I/O cannot be any more where its ranges, or
+ * its data, died with the process that had them. */
+static void give_up_rest(struct hf_io *io,
+			 const struct hf_ledger_record *record)
+{
+	struct hf_io_state *state = hf_io_state_of(io);
+	bool ranges = io->op == HF_OP_DEALLOCATE;
+
+	if (ranges) {
+		io->range_count = 0;
+	}
+	if (ranges || (needs_buffer(io) && io->buf == NULL)) {
+		if (record->issued_blocks < record->blocks) {
+			hf_io_note_error(io, ranges ? -ECANCELED : -EOWNERDEAD);
+		}
+		state->issued_blocks = record->blocks;
+	}
+}
+
 static int attach_record(struct hf_qpair *qp, struct hf_io *io,
 			 const struct hf_inflight *inflight)
 {
@@ -267,14 +292,7 @@ static int attach_record(struct hf_qpair *qp, struct hf_io *io,
 				   is_lost(inflight));
 		}
 	}
-	if (io->op == HF_OP_DEALLOCATE) {
-		/* The ranges died with the process that had them. */
-		if (record->issued_blocks < record->blocks) {
-			hf_io_note_error(io, -ECANCELED);
-		}
-		state->issued_blocks = record->blocks;
-		io->range_count = 0;
-	}
+	give_up_rest(io, record);
 	/* The rest is issued in its turn; the part that stands for it is given
 	 * up when all is. */
 	hf_qpair_park(qp, &state->waiter);

@@ -2,7 +2,8 @@
 /*
  * Goal: memory that was private to a process that is gone is told apart from
  *       memory that is still there: reads into it say that they are lost,
- *       writes from it end as they end. Memory of holdfast's own that nobody
+ *       writes from it end as they end, unless some of their data was still to
+ *       be read. Memory of holdfast's own that nobody
  *       has a claim to is used again.
  * Method: drivers follow one another on one emulated controller, with commands
  *         held in it. Each test runs with a saved and with a killed
@@ -11,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <nvme/types.h>
 
 #include "heir_load.h"
 #include "state/registry.h"
@@ -129,6 +132,62 @@ static void memory_of_a_queue_that_never_was_is_free(struct rig *rig,
 	load_drop(load);
 }
 
+/* Four parts are under way, and the others need data that is nowhere. */
+static void a_large_write(struct rig *rig, bool planned, bool registered,
+			  bool again)
+{
+	enum { BLOCKS = 128 };
+	uint8_t *private_ = aligned_alloc(BYTES, BLOCKS * 512);
+
+	assert_non_null(private_);
+	rig->emu_options.mdts = 1;
+	rig->options.queue_entries = 6;
+	heirs_open(rig);
+	struct load *load = load_of(rig, 0);
+	if (registered) {
+		assert_int_equal(hf_dma_register(rig->drv, private_,
+						 BLOCKS * 512, -1, 0,
+						 &rig->err),
+				 0);
+	}
+	rig_fill(private_, BLOCKS * 512, 3);
+	uint32_t rule = rig_rule(rig, "io-write:hold");
+	load_put(rig, load, 0, HF_OP_WRITE, 0, BLOCKS, private_);
+	heirs_until_hit(rig, rule, 4);
+	hf_queue_close(load->queue);
+	heirs_replace(rig, planned);
+	assert_int_equal(load_attach(rig, load, again ? private_ : NULL), 1);
+	load_reopen(rig, load, 0);
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]),
+			 again ? 0 : -EOWNERDEAD);
+	assert_int_equal(rig_stats(rig).io_commands[nvme_cmd_write],
+			 again ? 8 : 4);
+	/* The queue works on. */
+	load_put(rig, load, 1, HF_OP_WRITE, 0, BLOCKS, private_);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[1]), 0);
+	load_drop(load);
+	free(private_);
+}
+
+static void data_of_a_large_write_died_copied(struct rig *rig, bool planned)
+{
+	a_large_write(rig, planned, false, false);
+}
+
+static void data_of_a_large_write_died_registered(struct rig *rig, bool planned)
+{
+	a_large_write(rig, planned, true, false);
+}
+
+static void data_of_a_large_write_is_given_again(struct rig *rig, bool planned)
+{
+	a_large_write(rig, planned, false, true);
+}
+
+BOTH(data_of_a_large_write_died_copied)
+BOTH(data_of_a_large_write_died_registered)
+BOTH(data_of_a_large_write_is_given_again)
 BOTH(memory_of_a_queue_that_never_was_is_free)
 BOTH(what_was_private_does_not_come_back)
 BOTH(what_is_bounced_needs_a_buffer)
@@ -136,6 +195,9 @@ BOTH(what_is_bounced_needs_a_buffer)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(data_of_a_large_write_died_copied),
+		LIST(data_of_a_large_write_died_registered),
+		LIST(data_of_a_large_write_is_given_again),
 		LIST(memory_of_a_queue_that_never_was_is_free),
 		LIST(what_was_private_does_not_come_back),
 		LIST(what_is_bounced_needs_a_buffer),
