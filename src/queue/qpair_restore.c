@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "holdfast/io.h"
 #include "queue/qpair_internal.h"
 
 #define PRE_REAP_BATCH 64u
@@ -158,6 +159,9 @@ static int check_slot(struct hf_qpair *qp, uint16_t number, uint8_t *owned,
 	if (slot->kind < HF_SLOT_IO || slot->kind > HF_SLOT_FILLER) {
 		return bad(qp, err, "kind of a command", slot->kind);
 	}
+	if (slot->kind == HF_SLOT_IO && slot->op > HF_OP_PASSTHROUGH) {
+		return bad(qp, err, "operation of a command", slot->op);
+	}
 	/* One that is sent again is given another, perhaps at that moment. */
 	if (slot->state != HF_SLOT_RETRY &&
 	    le16toh(slot->sqe.cid) != hf_pending_cid(&qp->pending, number)) {
@@ -177,6 +181,12 @@ static int check_slot(struct hf_qpair *qp, uint16_t number, uint8_t *owned,
 	return own_pages(qp, slot, owned, err);
 }
 
+/* One that is made of several commands: its rest is issued by the successor. */
+static bool may_be_split(uint8_t op)
+{
+	return op != HF_OP_FLUSH && op < HF_OP_PASSTHROUGH;
+}
+
 static int check_records(const struct hf_qpair *qp, struct hf_error *err)
 {
 	for (uint32_t i = 0; i < qp->view.queue->record_count; i++) {
@@ -184,7 +194,8 @@ static int check_records(const struct hf_qpair *qp, struct hf_error *err)
 
 		if (record->in_use > HF_RECORD_TOLD ||
 		    (record->in_use == HF_RECORD_OPEN &&
-		     record->issued_blocks > record->blocks)) {
+		     (record->issued_blocks > record->blocks ||
+		      !may_be_split(record->op)))) {
 			return bad(qp, err, "record of a large I/O", i);
 		}
 		/* Whoever takes it from now on is of this process. */

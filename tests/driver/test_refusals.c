@@ -257,6 +257,9 @@ static void impossible_commands_are_refused(void **state)
 	slot->kind = 0;
 	assert_refused(rig, -EINVAL, "kind of a command");
 	*slot = was;
+	slot->op = HF_OP_PASSTHROUGH + 1;
+	assert_refused(rig, -EINVAL, "operation of a command");
+	*slot = was;
 	slot->sqe.cid ^= 1;
 	assert_refused(rig, -EINVAL, "command identifier");
 	*slot = was;
@@ -277,6 +280,29 @@ static void impossible_commands_are_refused(void **state)
 	slot->flags |= HF_SLOT_BOUNCED;
 	assert_refused(rig, -EINVAL, "length of a command");
 	*slot = was;
+	end_well(rig, rule);
+}
+
+/* Its rest would be issued by the successor. */
+static void impossible_large_i_os_are_refused(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t rule = leave_behind(rig, false);
+	struct hf_ledger_record *record = queue_1(rig).records;
+
+	*record = (struct hf_ledger_record){.blocks = 8};
+	record->in_use = HF_RECORD_TOLD + 1;
+	assert_refused(rig, -EINVAL, "record of a large I/O");
+	record->in_use = HF_RECORD_OPEN;
+	record->issued_blocks = 9;
+	assert_refused(rig, -EINVAL, "record of a large I/O");
+	record->issued_blocks = 0;
+	static const uint8_t not_split[] = {HF_OP_FLUSH, HF_OP_PASSTHROUGH, 77};
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(not_split); i++) {
+		record->op = not_split[i];
+		assert_refused(rig, -EINVAL, "record of a large I/O");
+	}
+	*record = (struct hf_ledger_record){.in_use = HF_RECORD_FREE};
 	end_well(rig, rule);
 }
 
@@ -549,6 +575,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(impossible_queues_are_refused),
 		rig_test(impossible_commands_are_refused),
+		rig_test(impossible_large_i_os_are_refused),
 		rig_test(a_ledger_that_contradicts_itself_is_refused),
 		rig_test(another_controller_is_refused),
 		rig_test(a_controller_that_is_gone_for_a_moment_is_waited_for),
