@@ -61,6 +61,10 @@ static int wrapped_irq_map(struct hf_device *dev, uint32_t vector, uint32_t cpu,
 	struct rig *rig = rig_of(dev);
 
 	rig->irq_maps++;
+	if (rig->irq_order_count < HF_ARRAY_LEN(rig->irq_order)) {
+		rig->irq_order[rig->irq_order_count] = vector;
+		rig->irq_order_count++;
+	}
 	if (rig->fail_irq_map_at != 0 &&
 	    rig->irq_maps >= rig->fail_irq_map_at) {
 		return hf_error_set(err, -EMFILE, "the test fails irq_map");

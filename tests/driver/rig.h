@@ -40,6 +40,8 @@ struct rig {
 	uint64_t fail_dma_map_max; /* but no more than so many; 0: all */
 	uint64_t irq_maps;
 	uint64_t fail_irq_map_at;
+	uint32_t irq_order[16]; /* vectors of the first calls since the test */
+	uint32_t irq_order_count; /* has set this to 0 */
 	bool fail_dma_unmap;
 	bool fail_reset;
 	bool is_released;    /* the driver has let go of the device */

@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "base/checked.h"
 #include "fixed_ledger.h"
 #include "state/saved.h"
 
@@ -63,24 +64,48 @@ static void assert_refused(struct fixture *f, int code, const char *word)
 	}
 }
 
+/* The newest is the last. */
+static const char *const golden_names[] = {"state-1.bin"};
+
+static size_t read_golden(size_t number, uint8_t *bytes, size_t max)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", golden_dir, golden_names[number]);
+	FILE *file = fopen(path, "rb");
+	assert_non_null(file);
+	size_t len = fread(bytes, 1, max, file);
+	fclose(file);
+	return len;
+}
+
 static void golden_states_are_read(void **state)
 {
-	static const char *const names[] = {"state-1.bin"};
 	struct fixture *f = *state;
 	static uint8_t bytes[1 << 16];
 	struct hf_error err = {.message = ""};
-	char path[512];
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", golden_dir, names[i]);
-		FILE *file = fopen(path, "rb");
-		assert_non_null(file);
-		size_t len = fread(bytes, 1, sizeof(bytes), file);
-		fclose(file);
+	for (size_t i = 0; i < HF_ARRAY_LEN(golden_names); i++) {
+		size_t len = read_golden(i, bytes, sizeof(bytes));
+
 		if (hf_saved_verify(bytes, len, &f->ledger, &err) != 0) {
-			fail_msg("%s: %s", names[i], err.message);
+			fail_msg("%s: %s", golden_names[i], err.message);
 		}
 	}
+}
+
+/* What is saved in another way is another golden file, beside those there
+ * are: make it with --write. */
+static void the_newest_golden_state_is_what_is_saved(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[1 << 16];
+
+	size_t len = read_golden(HF_ARRAY_LEN(golden_names) - 1, bytes,
+				 sizeof(bytes));
+
+	assert_int_equal(len, f->len);
+	assert_memory_equal(bytes, f->bytes, len);
 }
 
 static void what_was_just_saved_is_read(void **state)
@@ -365,6 +390,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(golden_states_are_read),
+		TEST(the_newest_golden_state_is_what_is_saved),
 		TEST(what_was_just_saved_is_read),
 		TEST(every_cut_is_refused),
 		TEST(another_controller_is_refused),
