@@ -98,7 +98,7 @@ struct hf_range {
  *        the first part that failed
  * @user: not looked at
  * @result: what @done was told
- * @private_: holdfast's while the I/O is lent
+ * @private_: holdfast's; zero at first, as the prep functions below leave it
  */
 struct hf_io {
 	struct hf_namespace *ns;
@@ -229,8 +229,9 @@ HF_API int hf_queue_fd(struct hf_queue *queue);
  * Return: how many were taken; where that is less than @count, the next one
  * was refused: call again with it first to be told why (-EAGAIN; -EINVAL for
  * what contradicts itself, has no callback, carries a flag that is not known or
- * goes to another driver's namespace; -ERANGE, -EROFS, -ENOTSUP; -ENODEV when
- * the namespace or the controller is gone). Nothing was done to it then.
+ * goes to another driver's namespace; -EBUSY for one that is lent already;
+ * -ERANGE, -EROFS, -ENOTSUP; -ENODEV when the namespace or the controller is
+ * gone). Nothing was done to it then.
  */
 HF_API HF_MUST_CHECK int hf_submit(struct hf_queue *queue,
 				   struct hf_io *const *ios, uint32_t count);

@@ -15,6 +15,7 @@ static void direct_done(void *ctx, const struct hf_completion *how)
 {
 	struct hf_io *io = ctx;
 
+	hf_io_state_of(io)->qp = NULL; /* from here on it may be submitted */
 	io->result = how->result;
 	io->done(io, how->result);
 }
@@ -107,9 +108,10 @@ HF_HOT_INLINE bool submit(struct hf_qpair *qp, struct hf_io *io, uint32_t tick)
 	uint32_t offset = (uint32_t)((uintptr_t)vaddr & OFFSET_MASK);
 
 	/* An operation of reading or writing, without a list, with no flag but
-	 * those that are known: one test for all. */
+	 * those that are known, and not under way: one test for all. */
 	if (HF_UNLIKELY(((uint32_t)io->op >> 1 | io->iov_count |
-			 (io->flags & ~HF_IO_FLAGS)) != 0 ||
+			 (io->flags & ~HF_IO_FLAGS) |
+			 (uintptr_t)hf_io_state_of(io)->qp) != 0 ||
 			ns == NULL || io->done == NULL ||
 			ns->owner != qp->hooks.ctx)) {
 		return false;
@@ -151,11 +153,13 @@ uint32_t hf_direct_submit(struct hf_qpair *qp, struct hf_io *const *ios,
 			  uint32_t count)
 {
 	uint32_t tick = hf_qpair_tick(qp);
-	uint32_t taken = 0;
+	struct hf_io *const *end = ios + count;
+	struct hf_io *const *next = ios;
 
-	while (taken < count && submit(qp, ios[taken], tick)) {
-		taken++;
+	while (next < end && submit(qp, *next, tick)) {
+		next++;
 	}
+	uint32_t taken = (uint32_t)(next - ios);
 	qp->submitted += taken;
 	return taken;
 }

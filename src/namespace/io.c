@@ -134,6 +134,9 @@ int hf_io_check(const struct hf_io *io, const void *owner)
 	    (uint32_t)io->op > HF_OP_PASSTHROUGH) {
 		return -EINVAL;
 	}
+	if (hf_io_is_lent(io)) {
+		return -EBUSY;
+	}
 	const struct hf_namespace *ns = io->ns;
 	uint64_t blocks = __atomic_load_n(&ns->blocks, __ATOMIC_RELAXED);
 	uint16_t needed = oncs_bit(io->op);
@@ -158,6 +161,7 @@ static void finish(struct hf_io *io)
 	uint16_t record = state->record;
 	int result = __atomic_load_n(&state->first_error, __ATOMIC_RELAXED);
 
+	state->qp = NULL;
 	io->result = result;
 	io->done(io, result); /* the caller's again: not touched from here */
 	if (record != HF_LEDGER_NONE) {
@@ -312,6 +316,13 @@ void hf_io_begin(struct hf_io *io)
 	}
 }
 
+/* It was refused, and is the caller's as before. */
+static void take_back(struct hf_io_state *state)
+{
+	state->qp = NULL;
+	state->parts = 0;
+}
+
 /* Locked. */
 static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 {
@@ -321,14 +332,14 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 	if (qp->state == HF_QPAIR_DEAD) {
 		return -ENODEV;
 	}
-	hf_io_begin(io);
-	state->qp = qp;
 	/* Whoever came before goes first. */
 	bool in_line =
 		qp->state != HF_QPAIR_LIVE || !hf_list_empty(&qp->waiting);
 	if (in_line && !may_wait) {
 		return -EAGAIN;
 	}
+	hf_io_begin(io);
+	state->qp = qp;
 	if (!in_line) {
 		int rc = issue_parts(io, qp);
 
@@ -339,6 +350,7 @@ static int submit_one(struct hf_qpair *qp, struct hf_io *io)
 			if (state->record != HF_LEDGER_NONE) {
 				hf_qpair_record_give(qp, state->record);
 			}
+			take_back(state);
 			return rc;
 		}
 	}
@@ -391,7 +403,11 @@ static int park_one(struct hf_issuer *issuer, struct hf_io *io)
 	}
 	hf_io_begin(io);
 	hf_io_state_of(io)->qp = NULL;
-	return hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
+	rc = hf_issuer_park(issuer, &hf_io_state_of(io)->waiter);
+	if (rc != 0) {
+		take_back(hf_io_state_of(io));
+	}
+	return rc;
 }
 
 /* Until there is a queue pair. */

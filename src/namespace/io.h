@@ -15,7 +15,7 @@ struct hf_io_state {
 	uint32_t parts;         /* atomic: under way, and 1 while issuing */
 	int first_error;        /* atomic */
 	uint16_t record;
-	struct hf_qpair *qp;   /* that the parts go to */
+	struct hf_qpair *qp;   /* that the parts go to; NULL: none does */
 	uint64_t range_blocks; /* deallocate: of that range, issued */
 };
 static_assert(sizeof(struct hf_io_state) <=
@@ -36,6 +36,16 @@ int hf_io_submit(struct hf_issuer *issuer, struct hf_io *const *ios,
 static inline struct hf_io_state *hf_io_state_of(struct hf_io *io)
 {
 	return (struct hf_io_state *)(void *)io->private_;
+}
+
+/* It is holdfast's: in line, or under way. @parts is not looked at, nor set, on
+ * the short way; what waits for a queue pair has none yet. */
+static inline bool hf_io_is_lent(const struct hf_io *io)
+{
+	const struct hf_io_state *state = (const void *)io->private_;
+
+	return state->qp != NULL ||
+	       __atomic_load_n(&state->parts, __ATOMIC_RELAXED) != 0;
 }
 
 /* Sets up the state of an I/O of which nothing is issued yet. */

@@ -19,12 +19,14 @@
 #define REAP_BUDGET  64u
 #define SLEEP_MAX_MS 1000u
 
-/* An I/O whose caller sleeps until it is done. */
+/* An I/O whose caller sleeps until it is done. @where: NULL until the caller
+ * sleeps, then where it is to be woken, and &done_mark in the end. */
 struct sync_io {
-	struct hf_io *io;
 	struct hf_driver *drv;
-	bool done; /* atomic */
+	struct hf_waitpoint *where; /* atomic */
 };
+
+static struct hf_waitpoint done_mark;
 
 static struct hf_waitpoint *point_of(struct hf_driver *drv,
 				     const struct hf_qpair *qp)
@@ -35,20 +37,17 @@ static struct hf_waitpoint *point_of(struct hf_driver *drv,
 static void sync_done(struct hf_io *io, int result)
 {
 	struct sync_io *sync = io->user;
-	struct hf_driver *drv = sync->drv;
-	const struct hf_io_state *state = (const void *)io->private_;
-	const struct hf_qpair *qp = state->qp;
+	struct hf_waitpoint *point = NULL;
 
 	(void)result;
-	if (qp == NULL) {
-		__atomic_store_n(&sync->done, true, __ATOMIC_RELEASE);
+	if (__atomic_compare_exchange_n(&sync->where, &point, &done_mark, false,
+					__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		return;
 	}
 	/* Under the lock, and nothing of @sync after it: the caller's frame is
-	 * gone as soon as it sees the flag. */
-	struct hf_waitpoint *point = point_of(drv, qp);
+	 * gone as soon as it sees the mark. */
 	pthread_mutex_lock(&point->lock);
-	__atomic_store_n(&sync->done, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&sync->where, &done_mark, __ATOMIC_RELEASE);
 	if (point->followers > 0) {
 		pthread_cond_broadcast(&point->moved);
 	}
@@ -57,7 +56,7 @@ static void sync_done(struct hf_io *io, int result)
 
 static bool is_done(const struct sync_io *sync)
 {
-	return __atomic_load_n(&sync->done, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&sync->where, __ATOMIC_ACQUIRE) == &done_mark;
 }
 
 /* Is there a thread of the runtime that reaps for this queue pair? */
@@ -153,7 +152,12 @@ static void follow(struct sync_io *sync, struct hf_waitpoint *point)
 static void wait_on(struct sync_io *sync, struct hf_qpair *qp)
 {
 	struct hf_waitpoint *point = point_of(sync->drv, qp);
+	struct hf_waitpoint *nowhere = NULL;
 
+	if (!__atomic_compare_exchange_n(&sync->where, &nowhere, point, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		return; /* it is done */
+	}
 	while (!is_done(sync)) {
 		pthread_mutex_lock(&point->lock);
 		bool leads = !point->leader && !is_threaded(sync->drv, qp);
@@ -201,7 +205,7 @@ static struct hf_issuer *issuer_here(struct hf_driver *drv)
 int hf_runtime_io_wait(struct hf_driver *drv, struct hf_io *io)
 {
 	struct hf_issuer *issuer = issuer_here(drv);
-	struct sync_io sync = {.io = io, .drv = drv};
+	struct sync_io sync = {.drv = drv};
 	const struct made made = {.sync = &sync, .issuer = issuer};
 
 	io->flags &= ~HF_IO_NOWAIT;

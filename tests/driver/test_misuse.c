@@ -336,6 +336,124 @@ static void another_driver_s_namespace_is_refused(void **state)
 	(void)rig_teardown(&other_state);
 }
 
+/* Twice on its queue, in one batch, on another queue; then it ends once, and
+ * may be submitted again as it is. */
+static void submit_twice(struct rig *rig, void *buf, uint32_t blocks)
+{
+	struct hf_queue *queues[] = {queue_of(rig, 0), queue_of(rig, 1)};
+	uint32_t rule = rig_rule(rig, "io-read:hold");
+	struct rig_io work;
+	struct hf_io *list[] = {&work.io, &work.io};
+
+	rig_prep(&work, rig->ns, HF_OP_READ, 0, blocks, buf);
+	assert_int_equal(hf_submit(queues[0], list, 2), 1);
+	work.io.flags = HF_IO_NOWAIT;
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(hf_submit(queues[i], list, 1), -EBUSY);
+	}
+	work.io.flags = 0;
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(hf_submit(queues[i], list, 2), -EBUSY);
+	}
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	assert_int_equal(rig_finish(rig, queues[0], &work), 0);
+	assert_int_equal(hf_submit(queues[1], list, 1), 1);
+	while (work.calls == 1) {
+		rig_turn(rig, 1);
+		(void)hf_reap(queues[1], 8);
+	}
+	assert_int_equal(work.calls, 2);
+	assert_int_equal(work.result, 0);
+	hf_queue_close(queues[0]);
+	hf_queue_close(queues[1]);
+}
+
+static void what_is_under_way_is_not_submitted_again(void **state)
+{
+	enum { LARGE = 256 };
+	struct rig *rig = *state;
+	uint8_t *copied = malloc(LARGE * 512);
+
+	rig->emu_options.mdts = 1;
+	rig->options.queue_entries = 8;
+	rig_open(rig);
+	uint8_t *mine = hf_dma_alloc(rig->drv, LARGE * 512, &rig->err);
+	/* The short way, copied, cut into parts some of which wait in line. */
+	submit_twice(rig, mine, 1);
+	submit_twice(rig, copied, 1);
+	submit_twice(rig, mine, LARGE);
+	submit_twice(rig, copied, LARGE);
+	free(copied);
+}
+
+/* In line for a queue pair that is not there yet, or behind others. */
+static void what_waits_is_not_submitted_again(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_io work[8];
+
+	rig->options.queue_entries = 4;
+	rig_open(rig);
+	uint32_t rule = rig_rule(rig, "admin-create-iocq:hold");
+	struct hf_queue *queue = queue_of(rig, 1);
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(work); i++) {
+		struct hf_io *io = &work[i].io;
+
+		rig_prep(&work[i], rig->ns, HF_OP_READ, i, 1, page);
+		assert_int_equal(hf_submit(queue, &io, 1), 1);
+		assert_int_equal(hf_submit(queue, &io, 1), -EBUSY);
+	}
+	uint32_t reads = rig_rule(rig, "io-read:hold");
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	while (rig_hits(rig, reads) == 0) {
+		rig_turn(rig, 1);
+	}
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(work); i++) {
+		struct hf_io *io = &work[i].io;
+
+		assert_int_equal(hf_submit(queue, &io, 1), -EBUSY);
+	}
+	(void)hf_emu_fault_remove(rig->emu, reads);
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(work); i++) {
+		assert_int_equal(rig_finish(rig, queue, &work[i]), 0);
+		assert_int_equal(work[i].calls, 1);
+	}
+	hf_queue_close(queue);
+}
+
+/* One that was refused is the caller's, and may be submitted again. */
+static void what_was_refused_may_be_submitted_again(void **state)
+{
+	struct rig *rig = *state;
+	struct rig_io work[8];
+	uint32_t taken = 0;
+
+	rig->options.queue_entries = 4;
+	rig_open(rig);
+	struct hf_queue *queue = queue_of(rig, 0);
+	uint32_t rule = rig_rule(rig, "io-read:hold");
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(work); i++) {
+		struct hf_io *io = &work[i].io;
+
+		rig_prep(&work[i], rig->ns, HF_OP_READ, i, 1, page);
+		io->flags = HF_IO_NOWAIT;
+		int rc = hf_submit(queue, &io, 1);
+		taken += rc == 1;
+		assert_true(rc == 1 || rc == -EAGAIN);
+	}
+	assert_in_range(taken, 1, HF_ARRAY_LEN(work) - 2);
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(work); i++) {
+		struct hf_io *io = &work[i].io;
+
+		if (i >= taken) {
+			assert_int_equal(hf_submit(queue, &io, 1), 1);
+		}
+		assert_int_equal(rig_finish(rig, queue, &work[i]), 0);
+	}
+	hf_queue_close(queue);
+}
+
 static void an_admin_command_that_goes_the_other_way_is_refused(void **state)
 {
 	struct rig *rig = *state;
@@ -403,6 +521,9 @@ int main(void)
 		rig_test(what_is_wrong_in_an_io_is_refused),
 		rig_test(what_is_wrong_is_refused_before_there_is_a_queue),
 		rig_test(another_driver_s_namespace_is_refused),
+		rig_test(what_is_under_way_is_not_submitted_again),
+		rig_test(what_waits_is_not_submitted_again),
+		rig_test(what_was_refused_may_be_submitted_again),
 		rig_test(an_admin_command_that_goes_the_other_way_is_refused),
 		rig_test(a_queue_may_be_closed_twice),
 		rig_test(everything_closes_after_the_controller_is_lost),
