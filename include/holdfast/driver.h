@@ -341,7 +341,8 @@ HF_API void hf_dma_free(struct hf_driver *drv, void *memory);
  *
  * Private memory does not survive the process; a vfio-user server cannot reach
  * it at all (-ENOTSUP): I/O on it is copied then, as for memory that was never
- * registered.
+ * registered. Memory in a file lives on with the device: where a predecessor
+ * had registered the same part of it, the controller's mapping is found again.
  *
  * Context: control path, any thread; may make system calls. May block with
  * hf_driver_keep_with().

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -115,9 +116,15 @@ void hf_dma_region_forget(struct hf_dma *dma, uint32_t index)
 			hf_iova_map_remove(&dma->map, region->map.vaddr,
 					   region->map.len_bytes);
 		}
-		if (hf_dma_region_is_pool(dma, index) || region->adopted) {
+		if (hf_dma_region_is_pool(dma, index) ||
+		    (region->adopted && region->first_view == NULL)) {
 			munmap(region->map.vaddr, region->map.len_bytes);
 		}
+	}
+	if (region->first_view != NULL) {
+		hf_iova_map_remove(&dma->map, region->first_view,
+				   region->map.len_bytes);
+		munmap(region->first_view, region->map.len_bytes);
 	}
 	if (region->map.fd >= 0 && region->map.len_bytes != 0) {
 		hf_device_close_fd(dma->dev, region->map.fd);
@@ -420,6 +427,46 @@ uint8_t *hf_dma_vaddr(struct hf_dma *dma, uint64_t iova, uint64_t len_bytes)
 	return vaddr;
 }
 
+static bool is_same_part(const struct hf_dma_mapping *one,
+			 const struct hf_dma_mapping *other)
+{
+	struct stat a;
+	struct stat b;
+
+	return one->len_bytes == other->len_bytes &&
+	       one->fd_offset == other->fd_offset && one->fd >= 0 &&
+	       fstat(one->fd, &a) == 0 && fstat(other->fd, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* What a predecessor had registered is not mapped once more for the device: of
+ * one after the other that registers its memory, the last would find no room.
+ * Return: -ENOENT when it had not. */
+static int region_find_again(struct hf_dma *dma, struct hf_dma_mapping *map,
+			     struct hf_error *err)
+{
+	for (uint32_t i = 0; i < dma->regions_end; i++) {
+		struct hf_dma_region *region = &dma->regions[i];
+
+		if (dma->registry->regions[i].state != HF_REGION_MAPPED ||
+		    hf_dma_region_is_pool(dma, i) || !region->adopted ||
+		    region->first_view != NULL ||
+		    !is_same_part(&region->map, map)) {
+			continue;
+		}
+		map->iova = region->map.iova;
+		int rc = make_known(dma, map, false, err);
+		if (rc == 0) {
+			region->first_view = region->map.vaddr;
+			region->map.vaddr = map->vaddr;
+			dma->registry->regions[i].vaddr = (uintptr_t)map->vaddr;
+			close(map->fd);
+		}
+		return rc;
+	}
+	return -ENOENT;
+}
+
 int hf_dma_register_range(struct hf_dma *dma, void *vaddr, uint64_t len_bytes,
 			  int fd, uint64_t fd_offset, struct hf_error *err)
 {
@@ -461,9 +508,12 @@ int hf_dma_register_range(struct hf_dma *dma, void *vaddr, uint64_t len_bytes,
 	}
 
 	pthread_mutex_lock(&dma->lock);
-	int rc = hf_dma_region_add(
-		dma, fd >= 0 ? HF_REGION_SHARED : HF_REGION_PRIVATE, &map,
-		&index, err);
+	int rc = fd >= 0 ? region_find_again(dma, &map, err) : -ENOENT;
+	if (rc == -ENOENT) {
+		rc = hf_dma_region_add(
+			dma, fd >= 0 ? HF_REGION_SHARED : HF_REGION_PRIVATE,
+			&map, &index, err);
+	}
 	pthread_mutex_unlock(&dma->lock);
 	if (rc < 0 && map.fd >= 0) {
 		close(map.fd);

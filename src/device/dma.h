@@ -72,6 +72,9 @@ struct hf_dma_region {
 	uint64_t *used;            /* of a pool: a bit for each 4 KiB page */
 	uint64_t pages;
 	bool adopted; /* mapped by hf_dma_adopt(), not by the caller */
+	/* Where hf_dma_adopt() mapped it, once the caller has registered a
+	 * mapping of its own; what was attached to before lies there. */
+	void *first_view;
 };
 
 struct hf_dma {

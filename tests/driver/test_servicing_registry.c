@@ -199,12 +199,103 @@ static void a_part_of_a_file_is_found_again(struct rig *rig, bool planned)
 	munmap(file, FILE_PAGES * PAGE);
 }
 
+static uint32_t count_of(const struct rig *rig, uint32_t kind)
+{
+	const struct hf_dma_registry *registry = rig->drv->dev->dma.registry;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < HF_REGISTRY_REGIONS_MAX; i++) {
+		count += registry->regions[i].state == HF_REGION_MAPPED &&
+			 registry->regions[i].kind == kind;
+	}
+	return count;
+}
+
+/* Each driver registers what the one before had, with a mapping of its own. */
+static void registered_again_it_is_not_mapped_again(struct rig *rig,
+						    bool planned)
+{
+	const uint64_t len = PAGES * PAGE;
+	const off_t at = FIRST_PAGE * PAGE;
+	int fd = memfd_create("mine", MFD_CLOEXEC);
+	uint8_t *each[4]; /* the controller goes by the first one's */
+	uint8_t *mine = NULL;
+	uint8_t *old;
+
+	assert_int_equal(ftruncate(fd, FILE_PAGES * PAGE), 0);
+	heirs_open(rig);
+	struct load *load = load_of(rig, 0);
+	uint32_t rule = rig_rule(rig, "io-read,lba=8:hold");
+	for (uint32_t i = 0; i < 4; i++) {
+		mine = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			    at);
+		assert_ptr_not_equal(mine, MAP_FAILED);
+		each[i] = mine;
+		if (i > 0) {
+			hf_queue_close(load->queue);
+			heirs_replace(rig, planned);
+			assert_int_equal(load_attach(rig, load, NULL), 1);
+			load_reopen(rig, load, 0);
+		}
+		uint64_t maps = rig->dma_maps;
+		assert_int_equal(hf_dma_register(rig->drv, mine, len, fd,
+						 (uint64_t)at, &rig->err),
+				 0);
+		assert_int_equal(rig->dma_maps, maps + (i == 0 ? 1 : 0));
+		assert_int_equal(count_of(rig, HF_REGION_SHARED), 1);
+		rig_fill(mine, PAGE, i);
+		load_put(rig, load, 1, HF_OP_WRITE, 16, 8, mine);
+		assert_int_equal(rig_finish(rig, load->queue, &load->work[1]),
+				 0);
+		memset(mine, 0, PAGE);
+		load_put(rig, load, 1, HF_OP_READ, 16, 8, mine);
+		assert_int_equal(rig_finish(rig, load->queue, &load->work[1]),
+				 0);
+		assert_true(rig_is_filled(mine, PAGE, i));
+		assert_int_equal(rig->drv->io[0]->bounced, 0);
+		if (i == 0) {
+			load_put(rig, load, 0, HF_OP_READ, 8, 8, mine + PAGE);
+			heirs_until_hit(rig, rule, 1);
+		}
+	}
+	/* Attached to before it was registered: in the view of that time. */
+	old = load->work[0].io.buf;
+	assert_ptr_not_equal(old, mine + PAGE);
+	mine[PAGE] = 1;
+	(void)hf_emu_fault_remove(rig->emu, rule);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
+	assert_int_equal(mine[PAGE], 0);
+	assert_int_equal(*old, 0);
+	load_drop(load);
+
+	/* Another part of it is another mapping; then all of it goes. */
+	uint8_t *head =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_int_equal(
+		hf_dma_register(rig->drv, head, PAGE, fd, 0, &rig->err), 0);
+	assert_int_equal(count_of(rig, HF_REGION_SHARED), 2);
+	assert_int_equal(hf_dma_unregister(rig->drv, head, &rig->err), 0);
+	assert_int_equal(hf_dma_unregister(rig->drv, mine, &rig->err), 0);
+	assert_int_equal(count_of(rig, HF_REGION_SHARED), 0);
+	assert_int_equal(hf_iova_lookup(&rig->drv->dev->dma.map, old),
+			 HF_IOVA_NONE);
+	assert_int_equal(hf_iova_lookup(&rig->drv->dev->dma.map, mine),
+			 HF_IOVA_NONE);
+	for (uint32_t i = 0; i < 4; i++) {
+		munmap(each[i], len);
+	}
+	munmap(head, PAGE);
+	close(fd);
+}
+
+BOTH(registered_again_it_is_not_mapped_again)
 BOTH(what_no_driver_leaves_is_refused)
 BOTH(a_part_of_a_file_is_found_again)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LIST(registered_again_it_is_not_mapped_again),
 		LIST(what_no_driver_leaves_is_refused),
 		LIST(a_part_of_a_file_is_found_again),
 	};
