@@ -482,24 +482,37 @@ HF_API void hf_keeper_close(struct hf_keeper *keeper);
  * @name: letters, digits and '-'
  * @err: what went wrong; may be NULL
  *
- * For a service with FileDescriptorStoreMax=. What the store has of the set
- * already stays there; a set of another device is dropped first.
+ * For a service with FileDescriptorStoreMax=, which has to hold all descriptors
+ * of the set before and of the new one, and two more. What the store has of the
+ * set already stays there. A process that is killed in here, at whichever
+ * instant, leaves one of both sets, whole; what neither has is let go of when
+ * the new one is there, or by the next hf_store_get().
  *
- * Context: blocks for a moment.
+ * A name may be another file's in the next set. Of devices and what else Linux
+ * gives no identity of its own (all but files, memfds, sockets, pipes and
+ * eventfds) the store holds one by each name: a set of another device is
+ * dropped first.
+ *
+ * Context: any thread, one at a time for each name; blocks for a moment, five
+ * seconds at most.
  * Return: 0; -ENOTSUP when this program was built without libsystemd, or was
- * not started by systemd; another negative errno.
+ * not started by systemd; -ENOSPC where systemd said that there is no room for
+ * so many (it does since version 254; before, it is found out by
+ * hf_store_get()); another negative errno.
  */
 HF_API HF_MUST_CHECK int hf_store_put(const struct hf_carry *carry,
 				      const char *name, struct hf_error *err);
 
 /**
  * hf_store_drop() - have systemd's descriptor store let go of a set
- * @carry: a set with the same descriptors' names
+ * @carry: what it may have besides what this process put or got; may be NULL
  * @name: of the set
  * @err: what went wrong; may be NULL
  *
- * Where nobody else holds the descriptors, the kernel or the vfio-user server
- * resets the device.
+ * A process that came by exec and has put nothing names what there is by
+ * @carry, its descriptors open. Killed in here, it leaves the whole set or
+ * none. Where nobody else holds the descriptors, the kernel or the vfio-user
+ * server resets the device.
  *
  * Context: blocks for a moment.
  * Return: 0; -ENOTSUP when this program was built without libsystemd, or was
@@ -514,8 +527,14 @@ HF_API HF_MUST_CHECK int hf_store_drop(const struct hf_carry *carry,
  * @carry: receives the set, for hf_carry_free()
  * @err: what went wrong; may be NULL
  *
+ * Once for each name: its descriptors are the set's from then on, and called
+ * "taken" in LISTEN_FDNAMES. The store lets go of what is not in the set, and
+ * of a saved state that is: a successor of one that is killed now goes by the
+ * ledger.
+ *
  * Context: any thread, none other in the environment.
- * Return: 0; -ENOENT when there is none; -ENOTSUP; another negative errno.
+ * Return: 0; -ENOENT when there is none; -EPROTO when not all of it is there;
+ * -EINVAL for a name; -ENOTSUP; another negative errno.
  */
 HF_API HF_MUST_CHECK int hf_store_get(const char *name, struct hf_carry **carry,
 				      struct hf_error *err);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* systemd's descriptor store as a keeper. Each descriptor is stored under
- * "SET.DESCRIPTOR"; the text in a memfd beside them. A file that the store has
- * already is not stored again, whatever it is called: so a set that is put
- * once more is there all the time, also for one that is killed meanwhile. */
+/* systemd's descriptor store as a keeper. Each file is stored under a key of
+ * its own, "SET.DESCRIPTOR.IDENTITY", and beside them a text in a memfd, which
+ * says of what files the set is made. The text is what changes hands: until it
+ * is replaced, the files of the set before it are there, and from then on those
+ * of the new one. Only then do those go that it does not name. A file that the
+ * store has already is not stored again, whatever it is called. */
 #include "holdfast/keeper.h"
 
 #include <errno.h>
@@ -15,66 +17,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "runtime/store_internal.h"
+#include "runtime/store_known.h"
+#include "runtime/store_list.h"
 
-/* The text while the one before it is replaced: one of both is always there. */
-#define TEXT_TOO HF_CARRY_TEXT ".new"
-
-#define STATE_NAME "state"
-
-static int store_one(const char *set, const char *name, int fd)
+static int store_one(const char *set, const char *key, int fd)
 {
 	char words[256];
 
 	snprintf(words, sizeof(words), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s.%s", set,
-		 name);
+		 key);
 	int rc = sd_pid_notify_with_fds(0, 0, words, &fd, 1);
 	return rc > 0 ? 0 : rc == 0 ? -ENOTSUP : rc;
 }
 
-static int remove_one(const char *set, const char *name)
+int hf_store_remove(const char *set, const char *key)
 {
 	char words[256];
 
 	snprintf(words, sizeof(words), "FDSTOREREMOVE=1\nFDNAME=%s.%s", set,
-		 name);
+		 key);
 	int rc = sd_notify(0, words);
 	return rc > 0 ? 0 : rc == 0 ? -ENOTSUP : rc;
 }
 
-static int replace(const char *set, const char *name, int fd)
-{
-	int rc = remove_one(set, name);
-
-	return rc == 0 ? store_one(set, name, fd) : rc;
-}
-
-static int store_text(const struct hf_carry *carry, const char *name)
-{
-	size_t len = strnlen(carry->set.text, HF_FDSET_TEXT_BYTES - 1);
-	HF_AUTO_CLOSE int one = memfd_create("holdfast-carry", MFD_CLOEXEC);
-	HF_AUTO_CLOSE int other = memfd_create("holdfast-carry", MFD_CLOEXEC);
-
-	if (one < 0 || other < 0) {
-		return -errno;
-	}
-	if (pwrite(one, carry->set.text, len, 0) != (ssize_t)len ||
-	    pwrite(other, carry->set.text, len, 0) != (ssize_t)len) {
-		return -EIO;
-	}
-	int rc = store_one(name, TEXT_TOO, one);
-	if (rc == 0) {
-		rc = replace(name, HF_CARRY_TEXT, other);
-	}
-	return rc == 0 ? remove_one(name, TEXT_TOO) : rc;
-}
-
-static int check_name(const char *name)
+int hf_store_check_name(const char *name)
 {
 	return hf_carry_name_is_valid(name, HF_KEEPER_NAME_BYTES) &&
 			       strchr(name, '.') == NULL
@@ -82,62 +54,193 @@ static int check_name(const char *name)
 		       : -EINVAL;
 }
 
-/* The store has heard it all once this is answered. */
-static int wait_for_store(void)
+int hf_store_wait(void)
 {
 	int rc = sd_notify_barrier(0, UINT64_C(5000000));
 
 	return rc < 0 ? rc : 0;
 }
 
-int hf_store_put(const struct hf_carry *carry, const char *name,
-		 struct hf_error *err)
-{
-	int rc = check_name(name);
+/* ----------------------------------------------------------------- putting */
 
-	/* One that was saved is not what the next one finds after a crash. */
-	if (rc == 0) {
-		rc = remove_one(name, STATE_NAME);
+static int make_list(const struct hf_carry *carry, const char *set,
+		     struct hf_store_list *list)
+{
+	list->made_ns = hf_now_ns();
+	list->count = carry->set.count;
+	for (uint32_t i = 0; i < carry->set.count; i++) {
+		struct hf_store_file *file = &list->files[i];
+		const char *name = carry->set.entries[i].name;
+		char id[HF_STORE_ID_BYTES];
+		int rc = hf_store_identify(carry->set.entries[i].fd, id);
+
+		if (rc != 0) {
+			return rc;
+		}
+		snprintf(file->name, sizeof(file->name), "%s", name);
+		if (!hf_store_known_find(set, name, id, file->key)) {
+			snprintf(file->key, sizeof(file->key), "%s.%s", name,
+				 id);
+			rc = hf_store_known_add(set, file->key);
+		}
+		if (rc != 0) {
+			return rc;
+		}
 	}
-	for (uint32_t i = 0; rc == 0 && i < carry->set.count; i++) {
-		rc = store_one(name, carry->set.entries[i].name,
+	return 0;
+}
+
+/* A store that is full says nothing of it. Since version 254 systemd tells a
+ * service beforehand how much there is room for. */
+static int check_room(void)
+{
+	const char *room = getenv("FDSTORE");
+
+	/* While a text is replaced, there is one more. */
+	return room != NULL && strtoul(room, NULL, 10) <
+				       (unsigned long)hf_store_known_count() + 1
+		       ? -ENOSPC
+		       : 0;
+}
+
+/* One that was saved is not what the next one finds after a crash. */
+static int remove_old_state(const char *set, const struct hf_store_list *list)
+{
+	char key[HF_STORE_KEY_BYTES];
+
+	/* The state is in a memfd of its own, each time. */
+	for (uint32_t i = 0; i < list->count; i++) {
+		if (strcmp(list->files[i].name, HF_STORE_STATE) == 0) {
+			return 0;
+		}
+	}
+	while (hf_store_known_named(set, HF_STORE_STATE, key)) {
+		int rc = hf_store_remove(set, key);
+
+		if (rc != 0) {
+			return rc;
+		}
+		hf_store_known_forget(set, key);
+	}
+	return 0;
+}
+
+/* What @list does not have; all that is known, where that is NULL. */
+static int remove_stale(const char *set, const struct hf_store_list *list)
+{
+	char key[HF_STORE_KEY_BYTES];
+
+	while (hf_store_known_stale(set, list, key)) {
+		int rc = hf_store_remove(set, key);
+
+		if (rc != 0) {
+			return rc;
+		}
+		hf_store_known_forget(set, key);
+	}
+	return 0;
+}
+
+static int store_text(const char *set, const struct hf_store_list *list,
+		      const char *text)
+{
+	HF_AUTO_CLOSE int one = hf_store_list_write(list, text);
+	HF_AUTO_CLOSE int other = hf_store_list_write(list, text);
+
+	if (one < 0 || other < 0) {
+		return one < 0 ? one : other;
+	}
+	int rc = store_one(set, HF_STORE_TEXT_TOO, one);
+	if (rc == 0) {
+		rc = hf_store_remove(set, HF_CARRY_TEXT);
+	}
+	if (rc == 0) {
+		rc = store_one(set, HF_CARRY_TEXT, other);
+	}
+	return rc == 0 ? hf_store_remove(set, HF_STORE_TEXT_TOO) : rc;
+}
+
+static int put_list(const struct hf_carry *carry, const char *set,
+		    const struct hf_store_list *list)
+{
+	int rc = check_room();
+
+	if (rc == 0) {
+		rc = remove_old_state(set, list);
+	}
+	for (uint32_t i = 0; rc == 0 && i < list->count; i++) {
+		rc = store_one(set, list->files[i].key,
 			       carry->set.entries[i].fd);
 	}
 	if (rc == 0) {
-		rc = store_text(carry, name);
+		rc = store_text(set, list, carry->set.text);
 	}
 	if (rc == 0) {
-		rc = wait_for_store();
+		rc = remove_stale(set, list);
+	}
+	return rc == 0 ? hf_store_wait() : rc;
+}
+
+int hf_store_put(const struct hf_carry *carry, const char *name,
+		 struct hf_error *err)
+{
+	HF_AUTO_FREE struct hf_store_list *list = malloc(sizeof(*list));
+	int rc = list == NULL ? -ENOMEM : hf_store_check_name(name);
+
+	if (rc == 0) {
+		rc = make_list(carry, name, list);
+	}
+	if (rc == 0) {
+		rc = put_list(carry, name, list);
 	}
 	if (rc != 0) {
 		return hf_error_set(err, rc,
 				    "systemd's descriptor store did not take "
-				    "'%s': %s; the service needs "
-				    "FileDescriptorStoreMax=",
+				    "'%s': %s; the service needs a "
+				    "FileDescriptorStoreMax= that the old and "
+				    "the new descriptors fit in",
 				    name, strerror(-rc));
 	}
 	return 0;
 }
 
+/* Those that are open still, of a process that came by exec. */
+static int remove_carried(const struct hf_carry *carry, const char *set)
+{
+	char key[HF_STORE_KEY_BYTES];
+	char id[HF_STORE_ID_BYTES];
+	int rc = 0;
+
+	for (uint32_t i = 0; rc == 0 && i < carry->set.count; i++) {
+		if (hf_store_identify(carry->set.entries[i].fd, id) == 0) {
+			snprintf(key, sizeof(key), "%s.%s",
+				 carry->set.entries[i].name, id);
+			rc = hf_store_remove(set, key);
+		}
+	}
+	return rc;
+}
+
 int hf_store_drop(const struct hf_carry *carry, const char *name,
 		  struct hf_error *err)
 {
-	int rc = check_name(name);
+	int rc = hf_store_check_name(name);
 
-	for (uint32_t i = 0; rc == 0 && i < carry->set.count; i++) {
-		rc = remove_one(name, carry->set.entries[i].name);
+	/* First: without it, the rest is no set. */
+	if (rc == 0) {
+		rc = hf_store_remove(name, HF_STORE_TEXT_TOO);
 	}
 	if (rc == 0) {
-		rc = remove_one(name, STATE_NAME);
+		rc = hf_store_remove(name, HF_CARRY_TEXT);
 	}
 	if (rc == 0) {
-		rc = remove_one(name, TEXT_TOO);
+		rc = remove_stale(name, NULL);
+	}
+	if (rc == 0 && carry != NULL) {
+		rc = remove_carried(carry, name);
 	}
 	if (rc == 0) {
-		rc = remove_one(name, HF_CARRY_TEXT);
-	}
-	if (rc == 0) {
-		rc = wait_for_store();
+		rc = hf_store_wait();
 	}
 	if (rc != 0) {
 		return hf_error_set(err, rc,
@@ -145,78 +248,6 @@ int hf_store_drop(const struct hf_carry *carry, const char *name,
 				    "of '%s': %s",
 				    name, strerror(-rc));
 	}
-	return 0;
-}
-
-/* The same text may be there twice, from one that was killed while it put. */
-static int take_one(struct hf_carry *carry, const char *name, int fd,
-		    struct hf_error *err)
-{
-	if (strcmp(name, TEXT_TOO) == 0) {
-		name = HF_CARRY_TEXT;
-	}
-	if (strcmp(name, HF_CARRY_TEXT) == 0 &&
-	    hf_carry_find(carry, name) >= 0) {
-		close(fd);
-		return 0;
-	}
-	return hf_carry_add(carry, name, fd, err);
-}
-
-/* The text comes last of a set: one without is of a process that was killed
- * while it put, before it issued anything. */
-static int forget_half(const struct hf_carry *carry, const char *name,
-		       struct hf_error *err)
-{
-	for (uint32_t i = 0; i < carry->set.count; i++) {
-		(void)remove_one(name, carry->set.entries[i].name);
-	}
-	(void)wait_for_store();
-	return hf_error_set(err, -ENOENT,
-			    "systemd's store holds nothing whole of the name "
-			    "'%s'",
-			    name);
-}
-
-int hf_store_get(const char *name, struct hf_carry **out, struct hf_error *err)
-{
-	char **names = NULL;
-	int count = sd_listen_fds_with_names(0, &names);
-	struct hf_carry *carry = hf_carry_new(true);
-	size_t len = strlen(name);
-	int rc = 0;
-
-	if (count < 0 || carry == NULL) {
-		hf_carry_free(carry);
-		return hf_error_set(err, count < 0 ? count : -ENOMEM,
-				    "systemd's descriptors cannot be counted");
-	}
-	for (int i = 0; i < count; i++) {
-		if (rc == 0 && strncmp(names[i], name, len) == 0 &&
-		    names[i][len] == '.') {
-			rc = take_one(carry, names[i] + len + 1,
-				      SD_LISTEN_FDS_START + i, err);
-		}
-		free(names[i]);
-	}
-	free(names);
-	if (rc == 0 && carry->set.count == 0) {
-		rc = hf_error_set(err, -ENOENT,
-				  "systemd's store holds nothing of the name "
-				  "'%s'",
-				  name);
-	} else if (rc == 0 && hf_carry_find(carry, HF_CARRY_TEXT) < 0) {
-		rc = forget_half(carry, name, err);
-	}
-	if (rc == 0) {
-		rc = hf_carry_take_text(carry, "come out of systemd's store",
-					err);
-	}
-	if (rc != 0) {
-		hf_carry_free(carry);
-		return rc;
-	}
-	*out = carry;
 	return 0;
 }
 
@@ -242,14 +273,6 @@ int hf_store_drop(const struct hf_carry *carry, const char *name,
 {
 	(void)carry;
 	(void)name;
-	return is_missing(err);
-}
-
-int hf_store_get(const char *name, struct hf_carry **carry,
-		 struct hf_error *err)
-{
-	(void)name;
-	(void)carry;
 	return is_missing(err);
 }
 
