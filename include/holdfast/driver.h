@@ -63,7 +63,8 @@ enum hf_device_class {
  * @runtime: start a control thread and interrupt threads; without them, the
  *           caller drives hf_driver_process()
  * @device: how to open the device, with hf_driver_open()
- * @keepalive: hf_driver_save() may leave the controller enabled for a successor
+ * @keepalive: hf_driver_save() may leave the controller enabled for a
+ *             successor, and hf_driver_carry() give a keeper the device
  * @io_timeout_ms: deadline of reads, writes and compares; 0 turns off all
  *                 deadlines
  * @long_timeout_ms: deadline of flushes and of what touches many blocks

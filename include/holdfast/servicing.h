@@ -115,7 +115,13 @@ HF_API uint32_t hf_driver_steps(const struct hf_driver *drv,
 /**
  * hf_driver_set_keepalive() - may the controller outlive this driver?
  * @drv: the driver
- * @allowed: false makes hf_driver_save() refuse
+ * @allowed: false makes hf_driver_save() and hf_driver_carry() refuse, so that
+ *           no successor and no keeper is given the device
+ *
+ * What hf_driver_keep_with() was given is not called while it may not: new
+ * memory is used without. A set that a keeper holds already is dropped there;
+ * it will not do for a successor once there is other memory. Where keeping is
+ * allowed again, hf_driver_keep_now() is next.
  *
  * Context: any thread; never blocks.
  */
@@ -130,8 +136,9 @@ HF_API void hf_driver_set_keepalive(struct hf_driver *drv, bool allowed);
  * The descriptors stay the driver's; the set refers to them.
  *
  * Context: control path.
- * Return: 0; -ENOTSUP for a device that cannot outlive the process; another
- * negative errno.
+ * Return: 0; -EPERM when keeping the controller alive is switched off, or is
+ * not for controllers of its class; -ENOTSUP for a device that cannot outlive
+ * the process; another negative errno.
  */
 HF_API HF_MUST_CHECK int hf_driver_carry(struct hf_driver *drv,
 					 struct hf_carry **carry,
@@ -182,7 +189,8 @@ HF_API bool hf_driver_carry_holds(const struct hf_driver *drv,
  *
  * Context: control path, any thread but from @keep; blocks while @keep is under
  * way.
- * Return: 0; -ENOTSUP for a device that cannot outlive the process; -EDEADLK.
+ * Return: 0; -EPERM, -ENOTSUP where hf_driver_carry() refuses, unless @keep is
+ * NULL; -EDEADLK.
  */
 HF_API HF_MUST_CHECK int
 hf_driver_keep_with(struct hf_driver *drv,
@@ -200,7 +208,8 @@ hf_driver_keep_with(struct hf_driver *drv,
  * older set replaces a newer one.
  *
  * Context: control path, any thread but from that function; blocks as it does.
- * Return: what it returned; -EINVAL when there is none; -EDEADLK.
+ * Return: what it returned; -EINVAL when there is none; -EPERM as of
+ * hf_driver_carry(); -EDEADLK.
  */
 HF_API HF_MUST_CHECK int hf_driver_keep_now(struct hf_driver *drv,
 					    struct hf_error *err);

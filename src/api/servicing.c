@@ -16,6 +16,7 @@
 #include "driver/ctrl.h"
 #include "driver/keep.h"
 #include "driver/lifecycle.h"
+#include "driver/policy.h"
 #include "driver/restore.h"
 #include "namespace/inflight.h"
 #include "runtime/carry.h"
@@ -132,12 +133,10 @@ int hf_driver_keep_with(struct hf_driver *drv,
 				    struct hf_error *err),
 			void *user, struct hf_error *err)
 {
-	if (drv->dev->ops->carry == NULL) {
-		return hf_error_set(err, -ENOTSUP,
-				    "%s: the controller lives in this process "
-				    "and ends with it: there is nothing to "
-				    "keep",
-				    drv->dev->id);
+	int rc = keep != NULL ? hf_policy_check_keepalive(drv, err) : 0;
+
+	if (rc != 0) {
+		return rc;
 	}
 	return hf_keep_set(drv, keep != NULL ? call_keep : NULL, keep, user,
 			   err);

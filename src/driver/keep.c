@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "driver/driver.h"
+#include "driver/policy.h"
 
 void hf_keep_init(struct hf_keep *keep)
 {
@@ -83,6 +84,12 @@ static int call(struct hf_driver *drv, struct hf_error *err)
 						   : "no reason was given");
 }
 
+/* No successor is to come: memory is used as it is where nothing keeps. */
+static bool needs_none(const struct hf_driver *drv)
+{
+	return hf_policy_forbids_keepalive(drv) != NULL;
+}
+
 int hf_keep_all(struct hf_driver *drv, struct hf_error *err)
 {
 	int rc = take_turn(drv, err);
@@ -92,7 +99,7 @@ int hf_keep_all(struct hf_driver *drv, struct hf_error *err)
 	}
 	(void)hf_dma_offer(&drv->dev->dma);
 	rc = call(drv, err);
-	hf_dma_settle(&drv->dev->dma, rc == 0);
+	hf_dma_settle(&drv->dev->dma, rc == 0 || needs_none(drv));
 	pthread_mutex_unlock(&drv->keep.turn);
 	return rc;
 }
@@ -106,6 +113,9 @@ int hf_keep_new(struct hf_driver *drv, struct hf_error *err)
 	}
 	if (hf_dma_offer(&drv->dev->dma)) {
 		rc = call(drv, err);
+		if (needs_none(drv)) {
+			rc = 0;
+		}
 		hf_dma_settle(&drv->dev->dma, rc == 0);
 	}
 	pthread_mutex_unlock(&drv->keep.turn);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "driver/policy.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 #include "base/checked.h"
+#include "base/error.h"
 #include "driver/holdfast_config.h"
 
 /* Functions that do not take all that the specification allows while drivers
@@ -96,4 +98,21 @@ const char *hf_policy_rules_out_keepalive(const struct hf_driver *drv)
 		      "run it with 'holdfast emulate' to keep it";
 	}
 	return why;
+}
+
+int hf_policy_check_keepalive(const struct hf_driver *drv, struct hf_error *err)
+{
+	const char *why = hf_policy_forbids_keepalive(drv);
+
+	if (why != NULL) {
+		return hf_error_set(err, -EPERM,
+				    "%s: the controller is not to outlive its "
+				    "driver: %s",
+				    drv->dev->id, why);
+	}
+	if (drv->dev->ops->carry == NULL) {
+		return hf_error_set(err, -ENOTSUP, "%s: %s", drv->dev->id,
+				    hf_policy_rules_out_keepalive(drv));
+	}
+	return 0;
 }

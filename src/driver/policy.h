@@ -20,3 +20,6 @@ const char *hf_policy_class_name(enum hf_device_class device_class);
 const char *hf_policy_forbids_keepalive(const struct hf_driver *drv);
 /* The same, or why it cannot. */
 const char *hf_policy_rules_out_keepalive(const struct hf_driver *drv);
+/* The same as an error: -EPERM, or -ENOTSUP where it cannot. */
+HF_MUST_CHECK int hf_policy_check_keepalive(const struct hf_driver *drv,
+					    struct hf_error *err);

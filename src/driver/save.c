@@ -12,17 +12,10 @@
 
 static int check_allowed(struct hf_driver *drv, struct hf_error *err)
 {
-	const char *why = hf_policy_forbids_keepalive(drv);
+	int rc = hf_policy_check_keepalive(drv, err);
 
-	if (why != NULL) {
-		return hf_error_set(err, -EPERM,
-				    "%s: the controller is not to outlive its "
-				    "driver: %s",
-				    drv->dev->id, why);
-	}
-	if (drv->dev->ops->carry == NULL) {
-		return hf_error_set(err, -ENOTSUP, "%s: %s", drv->dev->id,
-				    hf_policy_rules_out_keepalive(drv));
+	if (rc != 0) {
+		return rc;
 	}
 	enum hf_driver_state state = hf_driver_state(drv);
 	/* The successor reads its registers. */
@@ -96,13 +89,10 @@ void hf_save_undo(struct hf_driver *drv)
 int hf_save_carry(struct hf_driver *drv, struct hf_fdset *set,
 		  struct hf_error *err)
 {
-	int rc;
+	int rc = hf_policy_check_keepalive(drv, err);
 
-	if (drv->dev->ops->carry == NULL) {
-		return hf_error_set(err, -ENOTSUP,
-				    "%s: the controller lives in this process "
-				    "and ends with it",
-				    drv->dev->id);
+	if (rc != 0) {
+		return rc;
 	}
 	pthread_mutex_lock(&drv->control);
 	rc = hf_fdset_put_text(set, err, "kind", "%s", drv->dev->ops->kind);

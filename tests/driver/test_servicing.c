@@ -186,6 +186,32 @@ BOTH(a_queue_made_after_a_restore_has_its_own_number)
 BOTH(closing_after_a_restore_shuts_down)
 BOTH(who_does_not_want_the_state_clears_the_device)
 
+static int count_sets(struct hf_driver *drv, struct hf_carry *carry, void *user,
+		      struct hf_error *err)
+{
+	(void)drv;
+	(void)carry;
+	(void)err;
+	++*(uint32_t *)user;
+	return 0;
+}
+
+/* Nobody is given what a successor would need. */
+static void assert_carries_nothing(struct rig *rig)
+{
+	struct hf_carry *carry = NULL;
+	uint32_t sets = 0;
+
+	assert_int_equal(hf_driver_carry(rig->drv, &carry, &rig->err), -EPERM);
+	assert_non_null(strstr(rig->err.message, "not to outlive"));
+	assert_int_equal(
+		hf_driver_keep_with(rig->drv, count_sets, &sets, &rig->err),
+		-EPERM);
+	assert_non_null(strstr(rig->err.message, "not to outlive"));
+	assert_int_equal(hf_driver_keep_with(rig->drv, NULL, NULL, NULL), 0);
+	assert_int_equal(sets, 0);
+}
+
 static void keeping_alive_is_switched_off_at_run_time(void **state)
 {
 	struct rig *rig = *state;
@@ -195,6 +221,7 @@ static void keeping_alive_is_switched_off_at_run_time(void **state)
 	hf_driver_set_keepalive(rig->drv, false);
 	assert_int_equal(heirs_let_go(rig, true), -EPERM);
 	assert_non_null(strstr(rig->err.message, "not to outlive"));
+	assert_carries_nothing(rig);
 	/* It runs on, and closing it resets the controller. */
 	uint8_t block[512];
 	assert_int_equal(hf_read(rig->ns, 0, 1, block), 0);
@@ -217,6 +244,7 @@ static void a_build_without_it_refuses_to_save(void **state)
 	assert_int_equal(heirs_let_go(rig, true), -EPERM);
 	assert_non_null(strstr(rig->err.message, "not to outlive"));
 	assert_non_null(strstr(rig->err.message, "was built without it"));
+	assert_carries_nothing(rig);
 	assert_int_equal(hf_read(rig->ns, 0, 1, block), 0);
 	heirs_end(rig);
 }
@@ -228,6 +256,37 @@ static void keeping_alive_is_off_from_the_start_if_asked(void **state)
 	rig->options.keepalive = false;
 	heirs_open(rig);
 	assert_int_equal(heirs_let_go(rig, true), -EPERM);
+	heirs_end(rig);
+}
+
+/* And memory is had as where nothing keeps. */
+static void what_is_switched_off_is_not_kept(void **state)
+{
+	const uint64_t len = UINT64_C(24)
+			     << 20; /* fits no pool that there is */
+	struct rig *rig = *state;
+	uint32_t sets = 0;
+
+	RETURN_WITHOUT_KEEPALIVE();
+	heirs_open(rig);
+	assert_int_equal(
+		hf_driver_keep_with(rig->drv, count_sets, &sets, &rig->err), 0);
+	assert_int_equal(hf_driver_keep_now(rig->drv, &rig->err), 0);
+	assert_int_equal(sets, 1);
+
+	hf_driver_set_keepalive(rig->drv, false);
+	assert_non_null(hf_dma_alloc(rig->drv, len, &rig->err));
+	assert_int_equal(hf_driver_keep_now(rig->drv, &rig->err), -EPERM);
+	assert_non_null(strstr(rig->err.message, "not to outlive"));
+	assert_int_equal(sets, 1);
+
+	hf_driver_set_keepalive(rig->drv, true);
+	assert_int_equal(hf_driver_keep_now(rig->drv, &rig->err), 0);
+	assert_int_equal(sets, 2);
+	assert_non_null(hf_dma_alloc(rig->drv, 2 * len, &rig->err));
+	assert_int_equal(sets, 3);
+	assert_int_equal(hf_driver_keep_with(rig->drv, NULL, NULL, NULL), 0);
+	heirs_replace(rig, true);
 	heirs_end(rig);
 }
 
@@ -298,6 +357,7 @@ int main(void)
 		rig_test(keeping_alive_is_switched_off_at_run_time),
 		rig_test(a_build_without_it_refuses_to_save),
 		rig_test(keeping_alive_is_off_from_the_start_if_asked),
+		rig_test(what_is_switched_off_is_not_kept),
 		rig_test(a_saved_driver_goes_on_when_nobody_comes),
 		cmocka_unit_test(many_controllers_are_replaced_side_by_side),
 	};

@@ -33,13 +33,11 @@ int serve_keep_get(const char *keeper, const char *name,
 		       : hf_keeper_get(keeper, name, carry, err);
 }
 
-int serve_keep_drop(const char *keeper, const char *name,
-		    const struct hf_carry *carry, struct hf_error *err)
+int serve_keep_drop(const char *keeper, const char *name, struct hf_error *err)
 {
-	if (!serve_keep_is_store(keeper)) {
-		return hf_keeper_drop(keeper, name, err);
-	}
-	return carry ? hf_store_drop(carry, name, err) : -EINVAL;
+	/* Whoever serves has put all that the store has of the name. */
+	return serve_keep_is_store(keeper) ? hf_store_drop(NULL, name, err)
+					   : hf_keeper_drop(keeper, name, err);
 }
 
 /* A process says when it ends; a connection that lies idle would be hung up on

@@ -33,6 +33,4 @@ int serve_keep_put(const char *keeper, const char *name,
 		   const struct hf_carry *carry, struct hf_error *err);
 int serve_keep_get(const char *keeper, const char *name,
 		   struct hf_carry **carry, struct hf_error *err);
-/* @carry: a set such as was put; for a keeper it may be NULL. */
-int serve_keep_drop(const char *keeper, const char *name,
-		    const struct hf_carry *carry, struct hf_error *err);
+int serve_keep_drop(const char *keeper, const char *name, struct hf_error *err);

@@ -520,11 +520,7 @@ int serve_owner_end_load(struct serve_owner *owner)
 int serve_owner_close(struct serve_owner *owner)
 {
 	char keeper[sizeof(owner->shared->keeper)];
-	struct hf_carry *carry = NULL;
 
-	/* Its descriptors are closed before it is dropped; their names are
-	 * what is wanted then. */
-	(void)!make_carry(owner, &carry, NULL);
 	snprintf(keeper, sizeof(keeper), "%s", owner->shared->keeper);
 	serve_load_stop(&owner->load);
 	/* What would be kept from here on is of no use to anybody. */
@@ -533,11 +529,10 @@ int serve_owner_close(struct serve_owner *owner)
 	forget(owner, false);
 	int code = conn_end(&owner->conn, CLI_OK);
 	if (keeper[0] != '\0' &&
-	    serve_keep_drop(keeper, owner->name, carry, NULL) != 0) {
+	    serve_keep_drop(keeper, owner->name, NULL) != 0) {
 		cli_note(owner->args, "the keeper at %s was not reached",
 			 keeper);
 	}
-	hf_carry_free(carry);
 	return code;
 }
 
