@@ -292,6 +292,7 @@ static void goes_on(bool planned, enum any_role role)
 
 static void killed_with_io_under_way(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	goes_on(false, ANY_PLAIN);
 }

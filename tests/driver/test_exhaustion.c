@@ -428,6 +428,7 @@ static int hand_over(void)
 
 static void handing_over(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	prepare(f.process.address, false);
 	stand();
@@ -485,6 +486,7 @@ static int succeed(void)
 
 static void taking_over(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	prepare(f.process.address, false);
 	stand();
@@ -537,6 +539,7 @@ static void keeping(void **state)
 	bool stop = false;
 	pthread_t thread;
 
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	prepare(f.process.address, false);
 	stand();

@@ -14,6 +14,7 @@
 #include "base/checked.h"
 #include "driver/bring_up.h"
 #include "heir.h"
+#include "keepalive.h"
 
 #define COOKIE UINT64_C(0xe5e7)
 
@@ -181,6 +182,7 @@ static void stopped_at_each_step(bool planned)
 
 static void saved_at_each_step_of_a_reset(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	stopped_at_each_step(true);
 }
@@ -214,6 +216,7 @@ static void failed_before_it_is_taken_over(bool planned)
 
 static void a_controller_that_failed_meanwhile_is_reset(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	failed_before_it_is_taken_over(true);
 	failed_before_it_is_taken_over(false);

@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "emu_process.h"
 #include "holdfast/holdfast.h"
+#include "keepalive.h"
 #include "spec/vfio_user.h"
 
 enum {
@@ -600,6 +601,7 @@ static void finish_the_reset(const char *step, uint32_t left)
 static void
 a_reset_goes_on_when_its_process_dies_before_the_io_ended(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	finish_the_reset("disable the controller", 1);
 }
@@ -607,6 +609,7 @@ a_reset_goes_on_when_its_process_dies_before_the_io_ended(void **state)
 static void
 a_reset_goes_on_when_its_process_dies_after_the_io_ended(void **state)
 {
+	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
 	finish_the_reset("enable the controller", 0);
 }

@@ -500,9 +500,7 @@ replace_twice(bool first, bool second,
 
 static void drain(bool first, bool second)
 {
-	if (first || second) {
-		RETURN_WITHOUT_KEEPALIVE();
-	}
+	RETURN_WITHOUT_KEEPALIVE();
 	const struct emu_process_result result = replace_twice(
 		first, second, is_replaced_while_it_drains, drains_to_the_end);
 
@@ -515,9 +513,7 @@ static void drain(bool first, bool second)
 
 static void no_notice(bool first, bool second)
 {
-	if (first || second) {
-		RETURN_WITHOUT_KEEPALIVE();
-	}
+	RETURN_WITHOUT_KEEPALIVE();
 	const struct emu_process_result result = replace_twice(
 		first, second, takes_no_notice, attaches_after_all);
 
