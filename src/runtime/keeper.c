@@ -4,6 +4,7 @@
 #include "holdfast/keeper.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,18 @@ static int answer(struct client *client, int result, uint32_t count)
 	return hf_wire_write_wait(client->fd, &what, sizeof(what), NULL, 0, 0);
 }
 
+/*
+ * One that gave up waiting, while this process was stopped perhaps, has been
+ * told that nothing was done, and may have asked for something else since: on
+ * another connection, which comes in any order.
+ */
+static bool has_given_up(const struct client *client)
+{
+	struct pollfd fd = {.fd = client->fd};
+
+	return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 static int answer_list(struct hf_keeper *keeper, struct client *client)
 {
 	struct hf_keeper_entry entries[HF_KEEPER_SETS_MAX] = {0};
@@ -205,6 +218,9 @@ static int take_request(struct hf_keeper *keeper, struct client *client)
 	case HF_KEEPER_PREVIEW:
 		return answer_get(keeper, client, request.name);
 	case HF_KEEPER_DROP:
+		if (has_given_up(client)) {
+			return -ECONNRESET;
+		}
 		return answer(client, let_go(keeper, request.name), 0);
 	case HF_KEEPER_LIST:
 		return answer_list(keeper, client);
@@ -220,6 +236,9 @@ static int take_part(struct hf_keeper *keeper, struct client *client)
 		return rc;
 	}
 	client->putting = false;
+	if (has_given_up(client)) {
+		return -ECONNRESET;
+	}
 	rc = keep(keeper, client->name, client->pid,
 		  hf_wire_in_take(&client->in));
 	return answer(client, rc, 0);

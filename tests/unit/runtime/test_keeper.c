@@ -256,6 +256,49 @@ static void half_a_set_replaces_nothing(void **state)
 	close(fd);
 }
 
+static void ask_and_give_up(struct fixture *f, enum hf_keeper_op op,
+			    const struct hf_carry *carry)
+{
+	const struct hf_keeper_request request = {
+		.magic = HF_KEEPER_MAGIC,
+		.version = HF_KEEPER_VERSION,
+		.op = op,
+		.name = "disk0",
+	};
+	uint64_t deadline = hf_deadline_ms(5000);
+	int fd = hf_keeper_connect(f->path, NULL);
+
+	assert_int_equal(hf_wire_write_wait(fd, &request, sizeof(request), NULL,
+					    0, deadline),
+			 0);
+	if (carry != NULL) {
+		assert_int_equal(hf_wire_out(carry, fd, deadline, NULL), 0);
+	}
+	close(fd);
+}
+
+/* As while it is stopped: its clients are told that nothing was done, and go
+ * on. What they asked for then is not done behind their backs later. */
+static void who_has_given_up_is_not_obeyed(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_carry *carry = one_file("old");
+	struct pollfd fd = {.fd = hf_keeper_fd(f->keeper), .events = POLLIN};
+
+	put(f, "disk0", "one");
+	atomic_store(&f->stop, true);
+	pthread_join(f->thread, NULL);
+	ask_and_give_up(f, HF_KEEPER_PUT, carry);
+	ask_and_give_up(f, HF_KEEPER_DROP, NULL);
+	while (poll(&fd, 1, 0) > 0) {
+		hf_keeper_process(f->keeper);
+	}
+	atomic_store(&f->stop, false);
+	assert_int_equal(pthread_create(&f->thread, NULL, keep, f), 0);
+	assert_holds(f, "disk0", "one");
+	hf_carry_free(carry);
+}
+
 static void there_is_one_keeper_at_a_socket(void **state)
 {
 	struct fixture *f = *state;
@@ -457,6 +500,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			nonsense_costs_the_connection_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(half_a_set_replaces_nothing,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(who_has_given_up_is_not_obeyed,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(there_is_one_keeper_at_a_socket,
 						setup, teardown),
