@@ -182,7 +182,11 @@ HF_API bool hf_driver_carry_holds(const struct hf_driver *drv,
  * @keep is called by one thread at a time: by the one that asked for memory,
  * or, for a queue, by the one that does control work (the runtime's own, or
  * whoever calls hf_driver_process() or waits). That does nothing else
- * meanwhile, while I/O goes on where there are queues. @keep may add to the
+ * meanwhile, while I/O goes on where there are queues: no event is handled, no
+ * command that is past its deadline is aborted, none that may succeed the next
+ * time is sent again, and a CPU whose queue is being made waits. So @keep has a
+ * bound, and where it has waited for that long in vain, it fails at once the
+ * next time, until it is known that it is heard again. @keep may add to the
  * set, and must neither ask this driver for memory (-EDEADLK) nor wait for I/O
  * of its own. It may be called until hf_driver_close() or hf_driver_leave()
  * has returned.

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -69,6 +70,8 @@ struct life {
 	struct hf_io ios[CPUS];
 	atomic_uint ended;
 	atomic_bool strike; /* nothing is kept */
+	atomic_bool slow;   /* the keeper takes its time */
+	atomic_bool waits;  /* it does at the moment */
 	struct hf_error err;
 };
 
@@ -149,6 +152,17 @@ static int give(struct hf_driver *drv, struct hf_carry *carry, void *user,
 		return -EIO;
 	}
 	uint32_t number = ++life->scene->told->puts;
+
+	if (life->slow) {
+		uint64_t deadline = hf_deadline_ms(PATIENCE_MS);
+
+		life->waits = true;
+		while (life->slow) {
+			must(life, !hf_deadline_passed(deadline), "no end");
+			sched_yield();
+		}
+		life->waits = false;
+	}
 
 	/* What would need a turn of its own is refused, not waited for. */
 	must(life,
@@ -264,6 +278,88 @@ static void is_refused(struct life *life)
 		hf_driver_get_info(life->drv, &info);
 	}
 	life->scene->told->queues = life->drv->io_count;
+	kill(getpid(), SIGKILL);
+}
+
+static void put_read(struct life *life, uint32_t cpu, uint8_t *block)
+{
+	struct hf_io *io = &life->ios[cpu];
+
+	hf_io_prep(io, life->ns, HF_OP_READ, cpu, 1);
+	io->buf = block;
+	io->done = note_end;
+	io->user = life;
+	must(life, hf_submit(life->queues[cpu], &io, 1) == 1, "submit");
+}
+
+static void await_end(struct life *life, uint32_t cpu, uint32_t ended)
+{
+	uint64_t deadline = hf_deadline_ms(PATIENCE_MS);
+
+	while (atomic_load(&life->ended) < ended) {
+		must(life, !hf_deadline_passed(deadline), "a read's end");
+		(void)hf_reap(life->queues[cpu], 1);
+	}
+}
+
+/* On a queue that there is, while the keeper takes its time. */
+static void read_meanwhile(struct life *life, uint8_t *block)
+{
+	uint64_t deadline = hf_deadline_ms(PATIENCE_MS);
+
+	while (!life->waits) {
+		must(life, !hf_deadline_passed(deadline), "nothing is kept");
+		sched_yield();
+	}
+	for (uint32_t i = 0; i < 8; i++) {
+		uint32_t ended = atomic_load(&life->ended);
+
+		put_read(life, 0, block);
+		await_end(life, 0, ended + 1);
+		must(life, life->waits, "the keeper did not wait");
+	}
+	life->slow = false;
+}
+
+static void *ask_for_memory(void *user)
+{
+	struct life *life = user;
+	struct hf_error err;
+
+	return hf_dma_alloc(life->drv, BIG_BYTES, &err);
+}
+
+static void reads_meanwhile(struct life *life)
+{
+	pthread_t thread;
+	void *memory = NULL;
+
+	begin(life);
+	uint8_t *block =
+		hf_dma_alloc(life->drv, CPUS * BLOCK_BYTES, &life->err);
+	must(life, block != NULL, "memory");
+	for (uint32_t i = 0; i < 2; i++) {
+		must(life,
+		     hf_queue_open(&life->queues[i], life->drv, i, HF_POLL,
+				   &life->err) == 0,
+		     "queue");
+	}
+	put_read(life, 0, block);
+	await_end(life, 0, 1);
+
+	life->slow = true;
+	must(life, pthread_create(&thread, NULL, ask_for_memory, life) == 0,
+	     "thread");
+	read_meanwhile(life, block);
+	pthread_join(thread, &memory);
+	must(life, memory != NULL, "memory that was kept in the end");
+
+	leave_no_room(life);
+	life->slow = true;
+	put_read(life, 1, block + BLOCK_BYTES);
+	uint32_t ended = atomic_load(&life->ended);
+	read_meanwhile(life, block);
+	await_end(life, 1, ended + 9);
 	kill(getpid(), SIGKILL);
 }
 
@@ -455,12 +551,21 @@ static void what_is_not_kept_is_not_used(void **state)
 	assert_true(told.queues < CPUS);
 }
 
+static void io_goes_on_while_something_is_kept(void **state)
+{
+	const struct plan plan = {.die_after_put = 0};
+
+	(void)state;
+	(void)kill_and_go_on(plan, reads_meanwhile);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_after_memory_and_queues_were_made),
 		cmocka_unit_test(killed_around_each_put),
 		cmocka_unit_test(what_is_not_kept_is_not_used),
+		cmocka_unit_test(io_goes_on_while_something_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

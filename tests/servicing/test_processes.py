@@ -17,6 +17,7 @@ import random
 import select
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -169,6 +170,31 @@ def kill_the_keeper(place, rng, pid):
     kill_with_standby(place, rng, pid)
 
 
+def stop_the_keeper(place, rng, pid):
+    """It is there, holds what it has, and does not answer: that is told, I/O
+    goes on, also of a successor, and once it answers all is as before."""
+    os.kill(place.keeper.pid, signal.SIGSTOP)
+    try:
+        await_keeper(place, 'silent')
+        assert 'does not answer' in place.logged()
+        refused = subprocess.run(
+            [place.program, 'stop', 'disk0', '--keepalive', '--runtime-dir',
+             place.runtime], capture_output=True, text=True,
+            env=place.environment, timeout=PATIENCE_S * 3)
+        assert refused.returncode != 0
+        assert 'does not answer' in refused.stderr, refused.stderr
+        place.ask('upgrade')
+        await_keeper(place, 'silent')
+        status = place.ask('status')
+        pid = status['pid']
+        await_progress(place, status['load']['completed'])
+    finally:
+        os.kill(place.keeper.pid, signal.SIGCONT)
+    await_keeper(place, 'holding')
+    assert 'has taken' in place.logged()
+    kill_with_standby(place, rng, pid)
+
+
 def stop_and_start(place, _rng, _pid):
     place.ask('stop', '--keepalive')
     place.await_line(place.serve(), 'serving')
@@ -191,7 +217,7 @@ def ask_late(place):
 WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
         upgrade_twice_at_once, execute, execute_in_a_row,
         execute_another_file, execute_nothing, execute_a_failure,
-        stop_and_start, kill_the_keeper]
+        stop_and_start, kill_the_keeper, stop_the_keeper]
 
 
 def run(server_options, seconds, cycles):

@@ -24,7 +24,7 @@
 #define SUCCESSOR_MS 10000
 
 /* Of what the main loop waits for. */
-#define FIRST_CLIENT 3
+#define FIRST_CLIENT 5
 
 #define AT(field) offsetof(struct serve_options, field)
 
@@ -211,6 +211,8 @@ static void answer_status(struct serve *serve, int client)
 	out_text(tree, "manager", is_managed() ? "systemd" : "");
 	control_answer(client, true, json_object_to_json_string(tree));
 	json_object_put(tree);
+	/* For whoever looks again; and for the log. */
+	serve_secure_look(&serve->owner);
 }
 
 static void answer_inspect(struct serve *serve, int client)
@@ -279,6 +281,12 @@ static void stop_keeping(struct serve *serve, int client)
 		control_answer(client, false,
 			       "nobody holds the descriptors: the controller "
 			       "outlives this process with --keeper only");
+		return;
+	}
+	if (atomic_load(&serve->owner.watch.silent)) {
+		control_answer(client, false,
+			       "the keeper does not answer, and would not take "
+			       "the saved state: is its process stopped?");
 		return;
 	}
 	struct json_object *tree = serve_owner_status(&serve->owner);
@@ -427,6 +435,22 @@ static void answer_first(struct serve *serve, const struct pollfd *fds)
 	}
 }
 
+static void look_after_keeper(struct serve *serve, const struct pollfd *fds)
+{
+	if (fds[2].revents != 0) {
+		serve_secure_keeper_ended(&serve->owner);
+	}
+	if (fds[3].revents != 0) {
+		serve_secure_keeper_is_silent(&serve->owner);
+	}
+	if (fds[4].revents != 0) {
+		serve_secure_keeper_answered(&serve->owner);
+	}
+	if (serve_watch_is_due(&serve->owner.watch)) {
+		serve_secure_keeper_again(&serve->owner);
+	}
+}
+
 static void run(struct serve *serve)
 {
 	while (!serve->done) {
@@ -435,6 +459,8 @@ static void run(struct serve *serve)
 			{.fd = serve->signals, .events = POLLIN},
 			{.fd = serve->listener, .events = POLLIN},
 			{.fd = watch->fd, .events = POLLIN},
+			{.fd = watch->alarm, .events = POLLIN},
+			{.fd = watch->asked, .events = POLLIN},
 		};
 
 		for (uint32_t i = 0; i < serve->client_count; i++) {
@@ -445,12 +471,7 @@ static void run(struct serve *serve)
 			 serve_watch_timeout_ms(watch)) < 0) {
 			continue;
 		}
-		if (fds[2].revents != 0) {
-			serve_secure_keeper_ended(&serve->owner);
-		}
-		if (serve_watch_is_due(watch)) {
-			serve_secure_keeper_again(&serve->owner);
-		}
+		look_after_keeper(serve, fds);
 		if (fds[0].revents != 0) {
 			take_signal(serve);
 			continue;
@@ -499,10 +520,7 @@ static int serve_run(struct args *args)
 			.io_bytes = 4096,
 			.size_bytes = 64 << 20,
 			.read_percent = 50},
-		.owner = {.shared_fd = -1,
-			  .table_fd = -1,
-			  .state_fd = -1,
-			  .watch = {.fd = -1}},
+		.owner = {.shared_fd = -1, .table_fd = -1, .state_fd = -1},
 		.listener = -1,
 	};
 
@@ -515,6 +533,7 @@ static int serve_run(struct args *args)
 	}
 	serve.owner.args = args;
 	serve.owner.name = serve.opt.name;
+	serve_watch_init(&serve.owner.watch);
 	int code = control_path(args, serve.opt.runtime_dir, serve.opt.name,
 				serve.path);
 	if (code == CLI_OK) {

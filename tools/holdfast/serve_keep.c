@@ -2,7 +2,12 @@
 #include "serve_keep.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +45,15 @@ int serve_keep_drop(const char *keeper, const char *name, struct hf_error *err)
 					   : hf_keeper_drop(keeper, name, err);
 }
 
+void serve_watch_init(struct serve_watch *watch)
+{
+	*watch = (struct serve_watch){
+		.fd = -1,
+		.alarm = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.asked = -1,
+	};
+}
+
 /* A process says when it ends; a connection that lies idle would be hung up on
  * by the keeper, and take the place of somebody who asks. */
 void serve_watch_begin(struct serve_watch *watch, const char *keeper)
@@ -68,7 +82,8 @@ void serve_watch_end(struct serve_watch *watch)
 	if (watch->fd >= 0) {
 		close(watch->fd);
 	}
-	*watch = (struct serve_watch){.fd = -1};
+	watch->fd = -1;
+	watch->gone = false;
 }
 
 void serve_watch_lost(struct serve_watch *watch)
@@ -78,11 +93,45 @@ void serve_watch_lost(struct serve_watch *watch)
 	watch->next_ns = progress_now_ns() + AGAIN_NS;
 }
 
+void serve_watch_set_silent(struct serve_watch *watch)
+{
+	const uint64_t one = 1;
+
+	atomic_store(&watch->silent, true);
+	(void)!write(watch->alarm, &one, sizeof(one));
+}
+
+bool serve_watch_take_alarm(struct serve_watch *watch)
+{
+	uint64_t count;
+
+	watch->next_ns = progress_now_ns() + AGAIN_NS;
+	return read(watch->alarm, &count, sizeof(count)) ==
+	       (ssize_t)sizeof(count);
+}
+
+void serve_watch_clear_silent(struct serve_watch *watch)
+{
+	atomic_store(&watch->silent, false);
+}
+
+const char *serve_watch_state(const struct serve_watch *watch)
+{
+	return watch->gone                   ? "gone"
+	       : atomic_load(&watch->silent) ? "silent"
+					     : "holding";
+}
+
+static bool is_looking(const struct serve_watch *watch)
+{
+	return (watch->gone || atomic_load(&watch->silent)) && watch->asked < 0;
+}
+
 int serve_watch_timeout_ms(const struct serve_watch *watch)
 {
 	uint64_t now = progress_now_ns();
 
-	if (!watch->gone) {
+	if (!is_looking(watch)) {
 		return -1;
 	}
 	return now >= watch->next_ns
@@ -93,5 +142,89 @@ int serve_watch_timeout_ms(const struct serve_watch *watch)
 
 bool serve_watch_is_due(const struct serve_watch *watch)
 {
-	return watch->gone && progress_now_ns() >= watch->next_ns;
+	return is_looking(watch) && progress_now_ns() >= watch->next_ns;
+}
+
+/* ---------------------------------------------------------------- asking it */
+
+/* Nobody waits for the end of it: this process may end, or be another program,
+ * before. */
+struct question {
+	int tell;
+	char keeper[];
+};
+
+static void *ask(void *arg)
+{
+	struct question *question = arg;
+	struct hf_keeper_entry entry;
+	uint32_t count;
+	int result = hf_keeper_list(question->keeper, &entry, 1, &count, NULL);
+
+	(void)!write(question->tell, &result, sizeof(result));
+	close(question->tell);
+	free(question);
+	return NULL;
+}
+
+static int begin_to_ask(const char *keeper, int tell)
+{
+	size_t len = strlen(keeper) + 1;
+	struct question *question = malloc(sizeof(*question) + len);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (!question) {
+		return -ENOMEM;
+	}
+	question->tell = tell;
+	memcpy(question->keeper, keeper, len);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	int result = pthread_create(&thread, &attr, ask, question);
+	pthread_attr_destroy(&attr);
+	if (result) {
+		free(question);
+	}
+	return -result;
+}
+
+bool serve_watch_may_ask(const struct serve_watch *watch)
+{
+	return progress_now_ns() - watch->asked_ns >= AGAIN_NS;
+}
+
+void serve_watch_ask(struct serve_watch *watch, const char *keeper)
+{
+	uint64_t now = progress_now_ns();
+	int ends[2];
+
+	if (watch->asked >= 0) {
+		return;
+	}
+	watch->asked_ns = now;
+	watch->next_ns = now + AGAIN_NS;
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		return;
+	}
+	if (begin_to_ask(keeper, ends[1]) != 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return;
+	}
+	watch->asked = ends[0];
+}
+
+int serve_watch_take_answer(struct serve_watch *watch)
+{
+	int result = -EIO;
+
+	if (read(watch->asked, &result, sizeof(result)) !=
+	    (ssize_t)sizeof(result)) {
+		result = -EIO;
+	}
+	close(watch->asked);
+	watch->asked = -1;
+	watch->next_ns = progress_now_ns() + AGAIN_NS;
+	return result;
 }

@@ -570,9 +570,9 @@ struct json_object *serve_owner_status(struct serve_owner *owner)
 	out_text(tree, "address", owner->shared->address);
 	out_text(tree, "keeper", owner->shared->keeper);
 	out_text(tree, "keeper_state",
-		 owner->shared->keeper[0] == '\0' ? "none"
-		 : owner->watch.gone              ? "gone"
-						  : "holding");
+		 owner->shared->keeper[0] == '\0'
+			 ? "none"
+			 : serve_watch_state(&owner->watch));
 	out_text(tree, "came_by", ways[owner->way]);
 	if (owner->load.table) {
 		struct json_object *load = out_object();

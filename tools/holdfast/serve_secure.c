@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "serve_secure.h"
 
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
 #include "progress.h"
 #include "serve_keep.h"
 
@@ -19,13 +23,24 @@ int serve_secure_add(const struct serve_owner *owner, struct hf_carry *carry,
 static int keep_set(struct hf_driver *drv, struct hf_carry *carry, void *user,
 		    struct hf_error *err)
 {
-	const struct serve_owner *owner = user;
-	int result = serve_secure_add(owner, carry, err);
+	struct serve_owner *owner = user;
+	const char *keeper = owner->shared->keeper;
 
 	(void)drv;
-	return result ? result
-		      : serve_keep_put(owner->shared->keeper, owner->name,
-				       carry, err);
+	if (atomic_load(&owner->watch.silent)) {
+		/* Whoever asks for memory has others waiting. */
+		snprintf(err->message, sizeof(err->message),
+			 "the keeper at %s does not answer", keeper);
+		return -ETIMEDOUT;
+	}
+	int result = serve_secure_add(owner, carry, err);
+	if (result == 0) {
+		result = serve_keep_put(keeper, owner->name, carry, err);
+	}
+	if (result == -ETIMEDOUT) {
+		serve_watch_set_silent(&owner->watch);
+	}
+	return result;
 }
 
 int serve_secure_begin(struct serve_owner *owner, struct hf_error *err)
@@ -45,8 +60,11 @@ static int put_all(struct serve_owner *owner, struct hf_error *err)
 	}
 	/* First: one that ends after it took the set is noticed. */
 	serve_watch_begin(&owner->watch, owner->shared->keeper);
+	serve_watch_clear_silent(&owner->watch);
 	result = hf_driver_keep_now(owner->conn.drv, err);
-	if (result) {
+	/* The caller tells. */
+	(void)serve_watch_take_alarm(&owner->watch);
+	if (result && result != -ETIMEDOUT) {
 		serve_watch_lost(&owner->watch);
 	}
 	return result;
@@ -59,12 +77,17 @@ int serve_secure(struct serve_owner *owner)
 
 	/* Commands are under way that the last owner's keeper knew of: better
 	 * go on, and wait for another one. */
-	if (result && !(owner->shared->kept && owner->watch.gone)) {
+	bool goes_on = owner->shared->kept &&
+		       (owner->watch.gone || atomic_load(&owner->watch.silent));
+	if (result && !goes_on) {
 		return cli_fail(owner->args, "%s", err.message);
 	}
 	if (result) {
 		cli_note(owner->args,
-			 "%s; another keeper is looked for every second",
+			 owner->watch.gone
+				 ? "%s; another keeper is looked for every "
+				   "second"
+				 : "%s; it is asked again every second",
 			 err.message);
 	}
 	owner->shared->kept = true;
@@ -84,12 +107,61 @@ void serve_secure_keeper_ended(struct serve_owner *owner)
 		 owner->shared->keeper, owner->name);
 }
 
-void serve_secure_keeper_again(struct serve_owner *owner)
+static void tell_silence(const struct serve_owner *owner)
+{
+	cli_note(owner->args,
+		 "the keeper at %s does not answer: it goes on holding what it "
+		 "has of '%s', and takes no more; what needs new memory fails "
+		 "meanwhile; it is asked every second, is its process stopped?",
+		 owner->shared->keeper, owner->name);
+}
+
+void serve_secure_keeper_is_silent(struct serve_owner *owner)
+{
+	if (serve_watch_take_alarm(&owner->watch)) {
+		tell_silence(owner);
+	}
+}
+
+static void put_again(struct serve_owner *owner)
 {
 	struct hf_error err;
 
 	if (put_all(owner, &err) == 0) {
 		cli_note(owner->args, "the keeper at %s has taken '%s'",
 			 owner->shared->keeper, owner->name);
+	}
+}
+
+void serve_secure_keeper_again(struct serve_owner *owner)
+{
+	/* Whether there is one that answers is waited for elsewhere. */
+	if (serve_keep_is_store(owner->shared->keeper)) {
+		put_again(owner);
+	} else {
+		serve_watch_ask(&owner->watch, owner->shared->keeper);
+	}
+}
+
+void serve_secure_keeper_answered(struct serve_owner *owner)
+{
+	struct serve_watch *watch = &owner->watch;
+	bool was_silent = atomic_load(&watch->silent);
+	int result = serve_watch_take_answer(watch);
+
+	if (result == 0 && (watch->gone || was_silent)) {
+		put_again(owner);
+	} else if (result == -ETIMEDOUT && !watch->gone && !was_silent) {
+		serve_watch_set_silent(watch);
+	}
+}
+
+void serve_secure_look(struct serve_owner *owner)
+{
+	const char *keeper = owner->shared->keeper;
+
+	if (keeper[0] != '\0' && !serve_keep_is_store(keeper) &&
+	    serve_watch_may_ask(&owner->watch)) {
+		serve_watch_ask(&owner->watch, keeper);
 	}
 }
