@@ -345,6 +345,13 @@ HF_API void hf_dma_free(struct hf_driver *drv, void *memory);
  * registered. Memory in a file lives on with the device: where a predecessor
  * had registered the same part of it, the controller's mapping is found again.
  *
+ * The file is the caller's, and holdfast seals nothing: whoever has a
+ * descriptor of it, a keeper, a server or a successor too, can make it smaller,
+ * and a process that then touches what is gone dies of SIGBUS. Of a memfd that
+ * was made with MFD_ALLOW_SEALING, fcntl(F_ADD_SEALS, F_SEAL_SHRINK) prevents
+ * that; and a successor maps only such ahead. (What hf_dma_alloc() gives is
+ * sealed, and no successor takes it otherwise.)
+ *
  * Context: control path, any thread; may make system calls. May block with
  * hf_driver_keep_with().
  * Return: 0, -EINVAL, -EEXIST for an overlap, -ENOSPC at the limit of

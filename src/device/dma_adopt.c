@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "base/sealed.h"
 #include "device/device.h"
 #include "device/dma_internal.h"
 #include "device/fdset.h"
@@ -24,6 +25,18 @@ static int bad(const struct hf_dma *dma, struct hf_error *err, const char *what,
 			    dma->dev->id, what, index);
 }
 
+/* As it would be for its next owner: whoever else has it could kill this
+ * process at any time, by a SIGBUS. */
+static int may_shrink(const struct hf_dma *dma, struct hf_error *err,
+		      const char *what)
+{
+	return hf_error_set(err, -EINVAL,
+			    "%s: %s is in a file that is not sealed against "
+			    "shrinking, as holdfast's are: it is another one; "
+			    "the state cannot be used, clear the device",
+			    dma->dev->id, what);
+}
+
 static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
 			struct hf_error *err)
 {
@@ -35,6 +48,9 @@ static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
 				    "%s: the descriptor of the DMA memory's "
 				    "registry was not handed over",
 				    dma->dev->id);
+	}
+	if (!hf_keeps_its_size(dma->registry_fd)) {
+		return may_shrink(dma, err, "the registry of DMA memory");
 	}
 	if (fstat(dma->registry_fd, &st) != 0 ||
 	    st.st_size != (off_t)sizeof(*dma->registry)) {
@@ -118,6 +134,11 @@ static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 				    dma->dev->id, index,
 				    (unsigned long long)entry->len_bytes,
 				    (unsigned long long)entry->iova);
+	}
+	/* What the caller registered is the caller's, as it has made it. */
+	if (entry->kind == HF_REGION_POOL &&
+	    !hf_keeps_its_size(region->map.fd)) {
+		return may_shrink(dma, err, "a pool of DMA memory");
 	}
 	if (!file_holds(region->map.fd, entry->fd_offset, entry->len_bytes)) {
 		return hf_error_set(err, -EINVAL,

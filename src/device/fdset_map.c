@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/sealed.h"
 #include "device/fdset.h"
 
 /* So many pages are looked at in one call. */
@@ -25,14 +26,6 @@ struct hf_fdset_map {
 	void *memory;
 	uint64_t len_bytes;
 };
-
-/* A file that its owner may shrink cannot be touched without SIGBUS. */
-static bool keeps_its_size(int fd)
-{
-	int seals = fcntl(fd, F_GET_SEALS);
-
-	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
-}
 
 /* Only pages that exist: reading one that does not would make it. */
 static void touch(uint8_t *memory, uint64_t len_bytes)
@@ -59,7 +52,7 @@ static bool map_file(int fd, struct hf_fdset_map *map)
 {
 	struct stat st;
 
-	if (!keeps_its_size(fd) || fstat(fd, &st) != 0 || st.st_size <= 0) {
+	if (!hf_keeps_its_size(fd) || fstat(fd, &st) != 0 || st.st_size <= 0) {
 		return false;
 	}
 	*map = (struct hf_fdset_map){

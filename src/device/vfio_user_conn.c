@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sealed.h"
 
 const char *hf_vfu_command_name(uint32_t command)
 {
@@ -192,13 +193,13 @@ int hf_vfu_conn_start(struct hf_vfu_conn *conn, int fd, struct hf_error *err)
 	return 0;
 }
 
-/* Shorter, it could not be read without SIGBUS. */
+/* Shorter, now or later, it could not be read without SIGBUS. */
 static bool holds_journal(int journal_fd)
 {
 	struct stat st;
 
-	return fstat(journal_fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	       st.st_size >= HF_VFU_JOURNAL_BYTES;
+	return hf_keeps_its_size(journal_fd) && fstat(journal_fd, &st) == 0 &&
+	       S_ISREG(st.st_mode) && st.st_size >= HF_VFU_JOURNAL_BYTES;
 }
 
 int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd, int journal_fd,

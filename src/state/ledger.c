@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/sealed.h"
 
 #define PAGE 4096u
 
@@ -144,12 +145,21 @@ int hf_ledger_adopt(struct hf_ledger *ledger, int fd, struct hf_error *err)
 int hf_ledger_adopt_at(struct hf_ledger *ledger, int fd, void *ahead,
 		       struct hf_error *err)
 {
+	bool is_sealed = hf_keeps_its_size(fd);
 	uint64_t size = hf_ledger_file_bytes(fd);
 	struct hf_ledger_header *header = ahead;
 
-	if (size < sizeof(struct hf_ledger_header)) {
+	if (!is_sealed || size < sizeof(struct hf_ledger_header)) {
+		if (ahead != NULL && size > 0) {
+			munmap(ahead, size);
+		}
 		return hf_error_set(err, -EINVAL,
-				    "the descriptor is too small for a ledger");
+				    is_sealed
+					    ? "the descriptor is too small for "
+					      "a ledger"
+					    : "the descriptor is no ledger of "
+					      "holdfast's: its file is not "
+					      "sealed against shrinking");
 	}
 	if (header == NULL) {
 		header = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,

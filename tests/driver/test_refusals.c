@@ -7,10 +7,13 @@
  *         are compared before and after the refusal. Then all is put right.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -471,14 +474,48 @@ static void memory_of_another_size_is_refused(void **state)
 	heirs_begin(rig);
 	assert_int_equal(heirs_let_go(rig, false), 0);
 	int fd = hf_fdset_take(rig->heirs->set, "dma-0");
-	int small = memfd_create("small", MFD_CLOEXEC);
+	int small = memfd_create("small", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_int_equal(ftruncate(small, 4096), 0);
+	assert_int_equal(fcntl(small, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	assert_int_equal(
 		hf_fdset_add(rig->heirs->set, small, &rig->err, "dma-0"), 0);
 	assert_int_equal(heirs_adopt(rig), -EINVAL);
 	assert_non_null(strstr(rig->err.message, "smaller"));
 	close(fd);
 	heirs_end(rig);
+}
+
+/* The same bytes, in a file that whoever else has it could make smaller under
+ * its next owner. */
+static void refuse_unsealed(struct rig *rig, const char *name)
+{
+	struct stat st;
+
+	rig_open(rig);
+	heirs_begin(rig);
+	assert_int_equal(heirs_let_go(rig, false), 0);
+	int fd = hf_fdset_take(rig->heirs->set, "%s", name);
+	int other = memfd_create("same", MFD_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(ftruncate(other, st.st_size), 0);
+	assert_int_equal(sendfile(other, fd, (off_t[]){0}, (size_t)st.st_size),
+			 st.st_size);
+	assert_int_equal(
+		hf_fdset_add(rig->heirs->set, other, &rig->err, "%s", name), 0);
+	assert_int_equal(heirs_adopt(rig), -EINVAL);
+	assert_non_null(strstr(rig->err.message, "not sealed"));
+	close(fd);
+	heirs_end(rig);
+}
+
+static void memory_that_may_shrink_is_refused(void **state)
+{
+	refuse_unsealed(*state, "dma-0");
+}
+
+static void a_registry_that_may_shrink_is_refused(void **state)
+{
+	refuse_unsealed(*state, "dma-registry");
 }
 
 static struct hf_registry_block *block_of_queue_1(struct rig *rig)
@@ -584,6 +621,8 @@ int main(void)
 		rig_test(other_namespaces_are_refused),
 		rig_test(memory_that_is_missing_is_refused),
 		rig_test(memory_of_another_size_is_refused),
+		rig_test(memory_that_may_shrink_is_refused),
+		rig_test(a_registry_that_may_shrink_is_refused),
 		rig_test(a_queue_without_its_memory_is_refused),
 		rig_test(a_version_of_the_ledger_from_the_future_is_refused),
 		rig_test(nothing_was_left),

@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -522,6 +525,36 @@ static void what_is_no_journal_is_refused(void **state)
 	give_up(t);
 }
 
+/* The same bytes, in files that whoever else has them could make shorter. */
+static void what_is_not_sealed_is_refused(void **state)
+{
+	static const char *const ours[] = {"vfu-journal", "dma-registry",
+					   "dma-0"};
+
+	(void)state;
+	for (uint32_t i = 0; i < HF_ARRAY_LEN(ours); i++) {
+		struct stat st;
+		void *each;
+
+		vfu_setup(&each);
+		struct takeover *t = prepare(&each);
+		int fd = hf_fdset_take(t->set, "%s", ours[i]);
+		int other = memfd_create("same", MFD_CLOEXEC);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(ftruncate(other, st.st_size), 0);
+		assert_int_equal(
+			sendfile(other, fd, (off_t[]){0}, (size_t)st.st_size),
+			st.st_size);
+		assert_int_equal(
+			hf_fdset_add(t->set, other, &t->f->err, "%s", ours[i]),
+			0);
+		close(fd);
+		assert_int_equal(adopt(t), -EINVAL);
+		give_up(t);
+		assert_int_equal(vfu_teardown(&each), 0);
+	}
+}
+
 static void a_server_that_has_gone_meanwhile_is_an_error(void **state)
 {
 	struct takeover *t = prepare(state);
@@ -572,6 +605,7 @@ int main(void)
 			each_fact_that_is_missing_or_wrong_is_an_error),
 		TEST(another_function_behind_the_socket_is_refused),
 		TEST(what_is_no_journal_is_refused),
+		cmocka_unit_test(what_is_not_sealed_is_refused),
 		TEST(a_server_that_has_gone_meanwhile_is_an_error),
 	};
 
