@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,57 @@ static int keep_all(struct hf_driver *drv, struct hf_carry *carry, void *user,
 	return hf_keeper_put(user, "disk0", carry, err);
 }
 
+static void hear(int socket, bool *preview, bool *rest)
+{
+	char question[128];
+	ssize_t len = recv(socket, question, sizeof(question), MSG_DONTWAIT);
+
+	*preview = len > 0 && hf_handover_preview_asked(question, (size_t)len);
+	*rest = len > 0 && hf_handover_asked(question, (size_t)len) &&
+		hf_handover_rest_asked(question, (size_t)len);
+}
+
+/* Both ends of a hand-over. The answers are there before the questions here,
+ * since one thread does it all: the owner would hear, and then answer. */
+static void hand_over(const struct hf_carry *shown, const struct hf_carry *now,
+		      const uint8_t *bytes, size_t len_bytes)
+{
+	struct hf_carry *early;
+	struct hf_carry *carry;
+	struct hf_error err;
+	bool preview;
+	bool rest;
+	int state_fd;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) != 0) {
+		perror("socketpair");
+		exit(1);
+	}
+	/* Before the owner stops... */
+	check(hf_handover_give(ends[0], shown, 0, &err), "hf_handover_give",
+	      &err);
+	check(hf_keeper_preview_on(ends[1], "disk0", &early, &err),
+	      "hf_keeper_preview_on", &err);
+	hear(ends[0], &preview, &rest);
+	hf_carry_map_ahead(early);
+	printf("a preview was asked for: %d, %d\n", preview, rest);
+	/* ...and after. */
+	check(hf_handover_give_rest(ends[0], now, shown, &err),
+	      "hf_handover_give_rest", &err);
+	check(hf_keeper_get_rest_on(ends[1], "disk0", early, &carry, &err),
+	      "hf_keeper_get_rest_on", &err);
+	hear(ends[0], &preview, &rest);
+	printf("the rest was asked for: %d, %d\n", preview, rest);
+	/* The message came by itself, say. It becomes the set's. */
+	check(hf_carry_add_state(carry, bytes, len_bytes, &state_fd, &err),
+	      "hf_carry_add_state", &err);
+	printf("handed over: %u descriptors\n", hf_carry_count(carry));
+	hf_carry_free(carry);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Leaves a saved state and all descriptors with the keeper. */
 static void leave(const char *address, char *keeper)
 {
@@ -49,7 +101,6 @@ static void leave(const char *address, char *keeper)
 	struct hf_error err;
 	size_t len_bytes;
 	uint8_t *bytes;
-	int state_fd;
 
 	check(hf_driver_open(&drv, address, NULL, &err), "hf_driver_open",
 	      &err);
@@ -67,19 +118,25 @@ static void leave(const char *address, char *keeper)
 	} else if (hf_store_drop(carry, "disk0", &err) != 0) {
 		printf("still in systemd's store: %s\n", err.message);
 	}
-	hf_carry_free(carry);
 
+	/* What takes time, while I/O still goes on. */
+	int room = hf_carry_state_room(1 << 16);
+
+	check(room < 0 ? room : 0, "hf_carry_state_room", NULL);
 	check(hf_driver_save(drv, &bytes, &len_bytes, &err), "hf_driver_save",
 	      &err);
-	check(hf_driver_carry(drv, &carry, &err), "hf_driver_carry", &err);
-	check(hf_carry_add_state(carry, bytes, len_bytes, &state_fd, &err),
-	      "hf_carry_add_state", &err);
+	if (!hf_driver_carry_holds(drv, carry)) {
+		hf_carry_free(carry);
+		check(hf_driver_carry(drv, &carry, &err), "hf_driver_carry",
+		      &err);
+	}
+	hand_over(carry, carry, bytes, len_bytes);
+	check(hf_carry_fill_state(carry, room, bytes, len_bytes, &err),
+	      "hf_carry_fill_state", &err);
 	check(hf_keeper_put(keeper, "disk0", carry, &err), "hf_keeper_put",
 	      &err);
 	printf("left %u descriptors\n", hf_carry_count(carry));
-	if (state_fd >= 0) {
-		close(state_fd);
-	}
+	close(room);
 	hf_carry_free(carry);
 	free(bytes);
 	hf_driver_leave(drv);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <nvme/types.h>
 
@@ -312,6 +314,45 @@ static void a_saved_driver_goes_on_when_nobody_comes(void **state)
 	heirs_end(rig);
 }
 
+/* One that is made while I/O goes on is as good as one that is made after. */
+static void a_set_holds_until_a_descriptor_comes_or_goes(void **state)
+{
+	struct rig *rig = *state;
+	const size_t len = (size_t)32 << 20;
+	struct hf_carry *carry;
+	void *memory;
+
+	RETURN_WITHOUT_KEEPALIVE();
+	heirs_open(rig);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(hf_driver_carry(rig->drv, &carry, &rig->err),
+				 0);
+		assert_true(hf_driver_carry_holds(rig->drv, carry));
+		if (i == 0) {
+			memory = hf_dma_alloc(rig->drv, len, &rig->err);
+			assert_non_null(memory);
+		} else if (i == 1) {
+			int fd = memfd_create("test", MFD_CLOEXEC);
+
+			assert_int_equal(ftruncate(fd, 4096), 0);
+			memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+				      MAP_SHARED, fd, 0);
+			assert_int_equal(hf_dma_register(rig->drv, memory, 4096,
+							 fd, 0, &rig->err),
+					 0);
+			close(fd);
+		} else {
+			assert_int_equal(
+				hf_dma_unregister(rig->drv, memory, &rig->err),
+				0);
+			assert_int_equal(munmap(memory, 4096), 0);
+		}
+		assert_false(hf_driver_carry_holds(rig->drv, carry));
+		hf_carry_free(carry);
+	}
+	heirs_end(rig);
+}
+
 static void many_controllers_are_replaced_side_by_side(void **state)
 {
 	void *each[4];
@@ -359,6 +400,7 @@ int main(void)
 		rig_test(keeping_alive_is_off_from_the_start_if_asked),
 		rig_test(what_is_switched_off_is_not_kept),
 		rig_test(a_saved_driver_goes_on_when_nobody_comes),
+		rig_test(a_set_holds_until_a_descriptor_comes_or_goes),
 		cmocka_unit_test(many_controllers_are_replaced_side_by_side),
 	};
 

@@ -100,6 +100,21 @@ static void say_all(int fd, struct stream *bytes)
 	shutdown(fd, SHUT_WR);
 }
 
+/* First what there is, and then what is new, or the other way round. */
+static void hear_twice(struct hf_carry **carry)
+{
+	struct hf_carry *early;
+	struct hf_error err;
+
+	if (hf_keeper_preview_on(peer, "disk0", &early, &err) != 0) {
+		return;
+	}
+	hf_carry_map_ahead(early);
+	if (hf_keeper_get_rest_on(peer, "disk0", early, carry, &err) != 0) {
+		*carry = NULL;
+	}
+}
+
 static void hear(uint8_t choice, struct stream *bytes)
 {
 	struct hf_keeper_entry entries[4];
@@ -121,7 +136,7 @@ static void hear(uint8_t choice, struct stream *bytes)
 		(void)!hf_keeper_get_on(peer, "disk0", &carry, &err);
 		break;
 	case 2:
-		(void)!hf_keeper_preview_on(peer, "disk0", &carry, &err);
+		hear_twice(&carry);
 		break;
 	case 3:
 		(void)!hf_keeper_list("keeper", entries, 4, &count, &err);

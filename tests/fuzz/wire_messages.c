@@ -21,7 +21,7 @@ struct set_header {
 	uint32_t version;
 	uint32_t count;
 	uint32_t text_bytes;
-	uint32_t reserved;
+	uint32_t same;
 };
 
 struct part_header {
@@ -110,19 +110,23 @@ static size_t make_list(struct stream *bytes)
 	return len;
 }
 
-static size_t make_set(struct wire_sender *sender, struct stream *bytes)
+/* One in sixteen is the rest of a set, with its descriptors beside it. */
+static size_t make_set(struct wire_sender *sender, struct stream *bytes,
+		       uint32_t *fds)
 {
 	uint8_t choice = stream_u8(bytes);
 	uint32_t named = choice < 0xf0 ? choice % 8 : stream_u16(bytes) % 600;
+	uint32_t same = choice >= 0xe0 && choice < 0xf0 ? named / 2 : 0;
 	struct set_header header = {
 		.magic = SET_MAGIC,
 		.version = 1,
 		.count = choice % 16 == 15 ? stream_u32(bytes) : named,
 		.text_bytes = stream_u8(bytes),
+		.same = same,
 	};
 	size_t len = sizeof(header);
 
-	for (uint32_t i = 0; i < named; i++) {
+	for (uint32_t i = same; i < named; i++) {
 		char name[HF_FDSET_NAME_BYTES] = "";
 
 		snprintf(name, sizeof(name), "dma-%u", i);
@@ -136,8 +140,9 @@ static size_t make_set(struct wire_sender *sender, struct stream *bytes)
 		message[len - 1] = '\n';
 	}
 	memcpy(message, &header, sizeof(header));
-	sender->first = 0;
-	sender->left = named;
+	*fds = same > 0 ? named - same : 0;
+	sender->first = same > 0 ? named : 0;
+	sender->left = named - sender->first;
 	return len;
 }
 
@@ -169,7 +174,7 @@ static size_t make(struct wire_sender *sender, enum wire_kind kind,
 	case WIRE_ANSWER:
 		return make_answer(bytes);
 	case WIRE_SET:
-		return make_set(sender, bytes);
+		return make_set(sender, bytes, fds);
 	case WIRE_PART:
 		return make_part(sender, bytes, fds);
 	case WIRE_LIST:

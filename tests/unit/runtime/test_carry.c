@@ -300,6 +300,44 @@ static void the_saved_state_travels_as_a_file(void **state)
 	hf_carry_free(carry);
 }
 
+/* However much of it a shorter one leaves. */
+static void the_room_for_a_state_is_made_ahead(void **state)
+{
+	struct hf_carry *carry = make_set(1);
+	int room = hf_carry_state_room(100000);
+	uint8_t *bytes;
+	size_t len;
+
+	(void)state;
+	assert_true(room >= 0);
+	assert_int_equal(fcntl(room, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(hf_carry_fill_state(carry, room,
+					     (const uint8_t *)"abc", 3, NULL),
+			 0);
+	assert_int_equal(hf_carry_find(carry, "state"), room);
+	assert_int_equal(hf_carry_state(carry, &bytes, &len, NULL), 0);
+	assert_int_equal(len, 3);
+	assert_memory_equal(bytes, "abc", 3);
+	free(bytes);
+	hf_carry_free(carry);
+}
+
+static void a_state_that_cannot_be_written_is_told(void **state)
+{
+	struct hf_carry *carry = make_set(1);
+	struct hf_error err = {.message = ""};
+	int room = open("/", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(hf_carry_fill_state(carry, room,
+					     (const uint8_t *)"abc", 3, &err),
+			 -EBADF);
+	assert_non_null(strstr(err.message, "saved state of 3 bytes"));
+	assert_int_equal(hf_carry_find(carry, "state"), -1);
+	close(room);
+	hf_carry_free(carry);
+}
+
 /* Neither an empty file, nor a huge one, nor what is none is read. */
 static void what_cannot_be_a_state_is_refused(void **state)
 {
@@ -404,6 +442,8 @@ int main(void)
 		cmocka_unit_test(parts_that_do_not_fit_are_refused),
 		cmocka_unit_test(a_silent_sender_is_not_waited_for),
 		cmocka_unit_test(the_saved_state_travels_as_a_file),
+		cmocka_unit_test(the_room_for_a_state_is_made_ahead),
+		cmocka_unit_test(a_state_that_cannot_be_written_is_told),
 		cmocka_unit_test(what_cannot_be_a_state_is_refused),
 		cmocka_unit_test(a_set_passes_the_environment),
 		cmocka_unit_test(an_exec_that_fails_leaves_nothing_behind),

@@ -272,7 +272,7 @@ static void ask_and_give_up(struct fixture *f, enum hf_keeper_op op,
 					    0, deadline),
 			 0);
 	if (carry != NULL) {
-		assert_int_equal(hf_wire_out(carry, fd, deadline, NULL), 0);
+		assert_int_equal(hf_wire_out(carry, 0, fd, deadline, NULL), 0);
 	}
 	close(fd);
 }
