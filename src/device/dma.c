@@ -51,7 +51,8 @@ void *hf_dma_map_shared(int fd, uint64_t len_bytes, int flags)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev)
+int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev,
+		   struct hf_fdset *set)
 {
 	dma->dev = dev;
 	dma->registry = NULL;
@@ -64,7 +65,12 @@ int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev)
 	dma->regions = calloc(HF_REGISTRY_REGIONS_MAX, sizeof(*dma->regions));
 	pthread_mutex_init(&dma->lock, NULL);
 	dma->initialised = true;
-	return dma->regions != NULL ? hf_iova_map_init(&dma->map) : -ENOMEM;
+	if (dma->regions == NULL) {
+		return -ENOMEM;
+	}
+	return set != NULL && hf_fdset_take_iova_map(set, &dma->map)
+		       ? 0
+		       : hf_iova_map_init(&dma->map);
 }
 
 static int dma_no_memory(struct hf_dma *dma, struct hf_error *err)
@@ -77,7 +83,7 @@ static int dma_no_memory(struct hf_dma *dma, struct hf_error *err)
 
 int hf_dma_init(struct hf_dma *dma, struct hf_device *dev, struct hf_error *err)
 {
-	if (hf_dma_prepare(dma, dev) != 0) {
+	if (hf_dma_prepare(dma, dev, NULL) != 0) {
 		return dma_no_memory(dma, err);
 	}
 

@@ -267,7 +267,7 @@ static void settle_intents(struct hf_dma *dma)
 int hf_dma_adopt(struct hf_dma *dma, struct hf_device *dev,
 		 struct hf_fdset *set, struct hf_error *err)
 {
-	int rc = hf_dma_prepare(dma, dev);
+	int rc = hf_dma_prepare(dma, dev, set);
 
 	if (rc != 0) {
 		hf_dma_fini(dma, false);

@@ -7,8 +7,10 @@
 
 #define HF_DMA_PAGE UINT64_C(4096)
 
-/* Lock and tables, empty. -ENOMEM; hf_dma_fini() undoes it in any case. */
-HF_MUST_CHECK int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev);
+/* Lock and tables, empty. @set: may have some that were made ahead, or NULL.
+ * -ENOMEM; hf_dma_fini() undoes it in any case. */
+HF_MUST_CHECK int hf_dma_prepare(struct hf_dma *dma, struct hf_device *dev,
+				 struct hf_fdset *set);
 
 /* A shared mapping of all of @fd, or NULL. */
 /* @flags: more of mmap's. */

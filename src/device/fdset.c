@@ -16,6 +16,7 @@ void hf_fdset_init(struct hf_fdset *set)
 	set->text[0] = '\0';
 	set->maps = NULL;
 	set->map_count = 0;
+	set->iova_map = NULL;
 }
 
 int hf_fdset_add(struct hf_fdset *set, int fd, struct hf_error *err,

@@ -3,8 +3,10 @@
  * its successor. Knows no device. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "device/iova_map.h"
 #include "holdfast/error.h"
 
 enum {
@@ -27,6 +29,7 @@ struct hf_fdset {
 	char text[HF_FDSET_TEXT_BYTES];
 	struct hf_fdset_map *maps; /* mapped ahead; see below */
 	uint32_t map_count;
+	struct hf_iova_map *iova_map; /* for what they hold, or NULL */
 };
 
 void hf_fdset_init(struct hf_fdset *set);
@@ -64,6 +67,9 @@ void hf_fdset_move_maps(struct hf_fdset *to, uint32_t same,
  * it was not mapped ahead. */
 void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes);
 void hf_fdset_unmap(struct hf_fdset *set);
+/* An empty map, ready for the memory that was mapped ahead; the caller's now.
+ * False: there is none. */
+bool hf_fdset_take_iova_map(struct hf_fdset *set, struct hf_iova_map *map);
 
 /* Closes every descriptor that is in the set: for one that was received. */
 void hf_fdset_close(struct hf_fdset *set);

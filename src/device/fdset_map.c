@@ -66,6 +66,22 @@ static bool map_file(int fd, struct hf_fdset_map *map)
 	return map->memory != MAP_FAILED;
 }
 
+/* Best effort: without it, or where it lacks something, that is made later. */
+static void make_iova_map(struct hf_fdset *set)
+{
+	struct hf_iova_map *map = calloc(1, sizeof(*map));
+
+	if (map == NULL || hf_iova_map_init(map) != 0) {
+		free(map);
+		return;
+	}
+	for (uint32_t i = 0; i < set->map_count; i++) {
+		(void)!hf_iova_map_expect(map, set->maps[i].memory,
+					  set->maps[i].len_bytes);
+	}
+	set->iova_map = map;
+}
+
 void hf_fdset_map_ahead(struct hf_fdset *set)
 {
 	uint64_t touched = 0;
@@ -84,6 +100,7 @@ void hf_fdset_map_ahead(struct hf_fdset *set)
 			touched += map->len_bytes;
 		}
 	}
+	make_iova_map(set);
 }
 
 /* The first from @kept on that is of this file; @count: there is none. */
@@ -139,6 +156,8 @@ void hf_fdset_move_maps(struct hf_fdset *to, uint32_t same,
 	}
 	to->maps = maps;
 	to->map_count = kept;
+	to->iova_map = from->iova_map;
+	from->iova_map = NULL;
 	from->maps = NULL;
 	from->map_count = 0;
 }
@@ -164,4 +183,20 @@ void hf_fdset_unmap(struct hf_fdset *set)
 	free(set->maps);
 	set->maps = NULL;
 	set->map_count = 0;
+	if (set->iova_map != NULL) {
+		hf_iova_map_fini(set->iova_map);
+		free(set->iova_map);
+		set->iova_map = NULL;
+	}
+}
+
+bool hf_fdset_take_iova_map(struct hf_fdset *set, struct hf_iova_map *map)
+{
+	if (set->iova_map == NULL) {
+		return false;
+	}
+	*map = *set->iova_map;
+	free(set->iova_map);
+	set->iova_map = NULL;
+	return true;
 }

@@ -142,22 +142,31 @@ static void fill(const struct piece *piece, uint64_t iova)
 	}
 }
 
-int hf_iova_map_add(struct hf_iova_map *map, const void *vaddr,
-		    uint64_t len_bytes, uint64_t iova)
+int hf_iova_map_expect(struct hf_iova_map *map, const void *vaddr,
+		       uint64_t len_bytes)
 {
 	uint64_t first = (uintptr_t)vaddr >> HF_IOVA_PAGE_SHIFT;
 	uint64_t pages = len_bytes >> HF_IOVA_PAGE_SHIFT;
-	uint64_t end = first + pages;
-	struct piece piece;
 
-	/* Bit 0 of an entry says that it is one. */
-	assert((iova & 1) == 0);
 	if (pages == 0 ||
 	    !hf_range_within(first, pages, TOP_COUNT << TOP_SHIFT)) {
 		return -EINVAL;
 	}
-	if (make_leaves(map, first, end - 1) != 0) {
-		return -ENOMEM;
+	return make_leaves(map, first, first + pages - 1);
+}
+
+int hf_iova_map_add(struct hf_iova_map *map, const void *vaddr,
+		    uint64_t len_bytes, uint64_t iova)
+{
+	uint64_t first = (uintptr_t)vaddr >> HF_IOVA_PAGE_SHIFT;
+	uint64_t end = first + (len_bytes >> HF_IOVA_PAGE_SHIFT);
+	struct piece piece;
+
+	/* Bit 0 of an entry says that it is one. */
+	assert((iova & 1) == 0);
+	int expected = hf_iova_map_expect(map, vaddr, len_bytes);
+	if (expected != 0) {
+		return expected;
 	}
 
 	for (uint64_t page = first; page < end; page += piece.count) {

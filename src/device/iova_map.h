@@ -43,6 +43,10 @@ struct hf_iova_map {
 
 HF_MUST_CHECK int hf_iova_map_init(struct hf_iova_map *map);
 void hf_iova_map_fini(struct hf_iova_map *map);
+/* Memory there may be added by and by: what that will need of the map is made
+ * now. -ENOMEM, or -EINVAL where no process has such addresses. */
+HF_MUST_CHECK int hf_iova_map_expect(struct hf_iova_map *map, const void *vaddr,
+				     uint64_t len_bytes);
 /* Whole pages. -EEXIST, with nothing changed, when one is there already. */
 HF_MUST_CHECK int hf_iova_map_add(struct hf_iova_map *map, const void *vaddr,
 				  uint64_t len_bytes, uint64_t iova);
