@@ -318,7 +318,8 @@ hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
  * @drv: receives the driver, ready
  * @device: from hf_device_adopt(); taken over on success
  * @bytes: what hf_driver_save() gave; NULL after a crash, or when it is not at
- *         hand: the same message is made from the ledger then
+ *         hand: the same message is made from the ledger then, and also where
+ *         somebody has restored from it since
  * @len_bytes: its length
  * @options: NULL for the defaults; queue sizes, number of queues, bouncing are
  *           as they were

@@ -99,21 +99,34 @@ static int check_admin_registers(const struct hf_driver *drv,
 }
 
 /* There is one way to restore: a crash has no message, so it is made. */
-static int check_message(struct hf_driver *drv, const uint8_t *bytes,
-			 size_t len_bytes, struct hf_error *err)
+static int check_ledger(struct hf_driver *drv, struct hf_error *err)
 {
-	uint8_t *made = NULL;
-	int rc = 0;
+	uint8_t *bytes = NULL;
+	size_t len_bytes;
 
-	if (bytes == NULL) {
-		rc = hf_saved_encode(&drv->ledger, &made, &len_bytes, err);
-		bytes = made;
-	}
+	int rc = hf_saved_encode(&drv->ledger, &bytes, &len_bytes, err);
 	if (rc == 0) {
 		rc = hf_saved_verify(bytes, len_bytes, &drv->ledger, err);
 	}
-	free(made);
+	free(bytes);
 	return rc;
+}
+
+/* What is older than the ledger is as good as none. */
+static int check_message(struct hf_driver *drv, const uint8_t *bytes,
+			 size_t len_bytes, struct hf_error *err)
+{
+	struct hf_error old;
+
+	if (bytes == NULL) {
+		return check_ledger(drv, err);
+	}
+	int rc = hf_saved_verify(bytes, len_bytes, &drv->ledger, &old);
+	if (rc == -ESTALE) {
+		hf_log_info(&drv->log, "%s: %s", drv->dev->id, old.message);
+		return check_ledger(drv, err);
+	}
+	return rc == 0 ? 0 : hf_error_set(err, rc, "%s", old.message);
 }
 
 static bool header_is_sane(const struct hf_ledger_header *header)

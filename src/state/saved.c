@@ -278,6 +278,8 @@ static void driver_of(struct tree *tree, const struct hf_ledger *ledger,
 	driver->bounce = header->bounce != 0;
 	driver->has_shadow_doorbells = header->shadow_iova != 0;
 	driver->shadow_doorbells = header->shadow_iova;
+	driver->has_restores = true;
+	driver->restores = header->restores;
 	driver->worker_data = worker_of(tree, ledger);
 	driver->namespaces = (Holdfast__Saved__Namespace **)take(
 		tree, HF_LEDGER_NAMESPACES_MAX * sizeof(*driver->namespaces));

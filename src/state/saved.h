@@ -37,7 +37,8 @@ HF_MUST_CHECK int hf_saved_encode(const struct hf_ledger *ledger,
  * Nothing is changed. The message must describe the ledger as it is: identity,
  * queues, positions, commands.
  *
- * Return: 0; -EINVAL; -EPROTONOSUPPORT for a version from the future.
+ * Return: 0; -EINVAL; -EPROTONOSUPPORT for a version from the future; -ESTALE
+ * for one that a successor has restored from since: the ledger tells all.
  */
 HF_MUST_CHECK int hf_saved_verify(const uint8_t *bytes, size_t len_bytes,
 				  const struct hf_ledger *ledger,

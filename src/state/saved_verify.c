@@ -259,6 +259,26 @@ static int verify_namespaces(const Holdfast__Saved__Driver *saved,
 		       : refuse(err, "a namespace of the ledger is not in it");
 }
 
+/* A successor of the one that saved may have gone on, and died, before this
+ * one came: what it left is in the ledger alone. */
+static int verify_age(const Holdfast__Saved__Driver *saved,
+		      const struct hf_ledger_header *header,
+		      struct hf_error *err)
+{
+	if (!saved->has_restores || saved->restores == header->restores) {
+		return 0;
+	}
+	if (saved->restores > header->restores) {
+		return refuse(err,
+			      "it tells of successors that the ledger does "
+			      "not know of");
+	}
+	return hf_error_set(err, -ESTALE,
+			    "the saved state is older than the ledger, which "
+			    "has had %u successors since",
+			    header->restores - saved->restores);
+}
+
 static int verify(const Holdfast__Saved__Driver *saved,
 		  const struct hf_ledger *ledger, struct hf_error *err)
 {
@@ -269,6 +289,9 @@ static int verify(const Holdfast__Saved__Driver *saved,
 		return rc;
 	}
 	rc = verify_identity(saved, ledger->header, err);
+	if (rc == 0) {
+		rc = verify_age(saved, ledger->header, err);
+	}
 	if (rc != 0) {
 		return rc;
 	}

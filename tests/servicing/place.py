@@ -68,6 +68,7 @@ class Place:
                           *words)
 
     def ask(self, verb, *words):
+        """The last of several options counts."""
         done = subprocess.run(
             [self.program, verb, 'disk0', '--runtime-dir', self.runtime,
              '--output', 'json', *words], capture_output=True, text=True,
@@ -105,11 +106,11 @@ def wait_for_end(pid):
         time.sleep(0.002)
 
 
-def await_progress(place, before):
+def await_progress(place, before, *words):
     """A time in which nothing completes would test nothing."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        status = place.ask('status')
+        status = place.ask('status', *words)
         if status['load']['completed'] > before:
             return status
         assert time.monotonic() < deadline, f'{status} {place.logged()}'

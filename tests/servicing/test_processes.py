@@ -17,6 +17,7 @@ import random
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,9 @@ CYCLES = int(os.environ.get('HOLDFAST_KILLS', '400'))
 SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '45'))
 SEED = int(os.environ.get('HOLDFAST_SEED', random.randrange(1 << 32)))
 LATE_S = 1.5
+# What a successor says to a live owner.
+KEEPER_MAGIC = 0x3150454546444848
+KEEPER_GET = 2
 
 
 def kill_with_standby(place, rng, pid):
@@ -195,6 +199,27 @@ def stop_the_keeper(place, rng, pid):
     kill_with_standby(place, rng, pid)
 
 
+def give_in_vain(place, _rng, pid):
+    """Whoever asked for the device does not come. Meanwhile it had another
+    owner, out of the keeper, which went on and died: what was saved is old."""
+    request = struct.pack('<QII48s', KEEPER_MAGIC, 1, KEEPER_GET, b'disk0')
+    elsewhere = ('--runtime-dir', place.runtime + '-too')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
+        asker.connect(os.path.join(place.runtime, 'disk0.sock'))
+        asker.send(request)
+        assert len(asker.recv(1024)) == 24
+        other = place.start('serve', '--name', 'disk0', '--keeper',
+                            place.keeper_socket, *elsewhere)
+        place.await_line(other, 'serving')
+        await_progress(place, place.ask('status', *elsewhere)['load'][
+            'completed'], *elsewhere)
+        other.kill()
+        other.wait()
+    status = place.ask('status')
+    assert status['pid'] == pid, f'{status} {place.logged()}'
+    assert 'did not take over' in place.whole_log()
+
+
 def stop_and_start(place, _rng, _pid):
     place.ask('stop', '--keepalive')
     place.await_line(place.serve(), 'serving')
@@ -217,7 +242,7 @@ def ask_late(place):
 WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
         upgrade_twice_at_once, execute, execute_in_a_row,
         execute_another_file, execute_nothing, execute_a_failure,
-        stop_and_start, kill_the_keeper, stop_the_keeper]
+        stop_and_start, give_in_vain, kill_the_keeper, stop_the_keeper]
 
 
 def run(server_options, seconds, cycles):

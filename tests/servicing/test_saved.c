@@ -65,7 +65,8 @@ static void assert_refused(struct fixture *f, int code, const char *word)
 }
 
 /* The newest is the last. */
-static const char *const golden_names[] = {"state-1.bin"};
+static const char *const golden_names[] = {"state-1.bin",
+					   "state-1-restores.bin"};
 
 static size_t read_golden(size_t number, uint8_t *bytes, size_t max)
 {
@@ -114,6 +115,22 @@ static void what_was_just_saved_is_read(void **state)
 
 	assert_int_equal(hf_saved_verify(f->bytes, f->len, &f->ledger, NULL),
 			 0);
+}
+
+/* What is in the ledger by now is another story, and nothing is wrong. */
+static void what_a_successor_restored_from_is_old(void **state)
+{
+	struct fixture *f = *state;
+
+	free(f->bytes);
+	f->ledger.header->restores = 5;
+	assert_int_equal(hf_saved_encode(&f->ledger, &f->bytes, &f->len, NULL),
+			 0);
+	f->ledger.header->restores = 6;
+	hf_ledger_queue_view(&f->ledger, 1).queue->sq_recorded++;
+	assert_refused(f, -ESTALE, "has had 1 successors since");
+	f->ledger.header->restores = 4;
+	assert_refused(f, -EINVAL, "successors that the ledger does not know");
 }
 
 static void every_cut_is_refused(void **state)
@@ -395,6 +412,7 @@ int main(int argc, char **argv)
 		TEST(golden_states_are_read),
 		TEST(the_newest_golden_state_is_what_is_saved),
 		TEST(what_was_just_saved_is_read),
+		TEST(what_a_successor_restored_from_is_old),
 		TEST(every_cut_is_refused),
 		TEST(another_controller_is_refused),
 		TEST(another_device_is_refused),
