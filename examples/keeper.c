@@ -120,23 +120,27 @@ static void leave(const char *address, char *keeper)
 	}
 
 	/* What takes time, while I/O still goes on. */
-	int room = hf_carry_state_room(1 << 16);
+	struct hf_state_room *room;
 
-	check(room < 0 ? room : 0, "hf_carry_state_room", NULL);
+	check(hf_state_room_open(&room, 1 << 16, &err), "hf_state_room_open",
+	      &err);
+	check(hf_carry_add_room(carry, room, &err), "hf_carry_add_room", &err);
 	check(hf_driver_save(drv, &bytes, &len_bytes, &err), "hf_driver_save",
 	      &err);
 	if (!hf_driver_carry_holds(drv, carry)) {
 		hf_carry_free(carry);
 		check(hf_driver_carry(drv, &carry, &err), "hf_driver_carry",
 		      &err);
+		check(hf_carry_add_room(carry, room, &err), "hf_carry_add_room",
+		      &err);
 	}
 	hand_over(carry, carry, bytes, len_bytes);
-	check(hf_carry_fill_state(carry, room, bytes, len_bytes, &err),
-	      "hf_carry_fill_state", &err);
+	check(hf_carry_fill_room(carry, room, bytes, len_bytes, &err),
+	      "hf_carry_fill_room", &err);
 	check(hf_keeper_put(keeper, "disk0", carry, &err), "hf_keeper_put",
 	      &err);
 	printf("left %u descriptors\n", hf_carry_count(carry));
-	close(room);
+	hf_state_room_close(room);
 	hf_carry_free(carry);
 	free(bytes);
 	hf_driver_leave(drv);

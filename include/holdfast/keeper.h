@@ -55,32 +55,67 @@ HF_API HF_MUST_CHECK int hf_carry_add_state(struct hf_carry *carry,
 					    size_t len_bytes, int *fd,
 					    struct hf_error *err);
 
-/**
- * hf_carry_state_room() - room for the message, ahead of it
- * @len_bytes: about as many as it is going to have
- *
- * Making a file takes time, which nobody has once the driver is saved.
- *
- * Context: any thread; never blocks.
- * Return: a memfd, for hf_carry_fill_state(), or a negative errno.
- */
-HF_API HF_MUST_CHECK int hf_carry_state_room(size_t len_bytes);
+/* Room for the message of hf_driver_save(), ahead of it. */
+struct hf_state_room;
 
 /**
- * hf_carry_fill_state() - as hf_carry_add_state(), into room that is there
- * @carry: the set
- * @room: from hf_carry_state_room(); belongs to whom hf_carry_add() says
- * @bytes: the message
- * @len_bytes: its length
+ * hf_state_room_open() - make room for a message that is still to come
+ * @room: receives it
+ * @len_bytes: about as many as it is going to have
  * @err: what went wrong; may be NULL
+ *
+ * Making a file and touching its pages takes time, which nobody has once the
+ * driver is saved.
  *
  * Context: any thread; never blocks.
  * Return: 0 or a negative errno.
  */
-HF_API HF_MUST_CHECK int hf_carry_fill_state(struct hf_carry *carry, int room,
-					     const uint8_t *bytes,
-					     size_t len_bytes,
-					     struct hf_error *err);
+HF_API HF_MUST_CHECK int hf_state_room_open(struct hf_state_room **room,
+					    size_t len_bytes,
+					    struct hf_error *err);
+
+/**
+ * hf_state_room_close() - give the room up
+ * @room: NULL is allowed; sets that have it do not refer to it any more, but
+ *        those that were sent
+ *
+ * Context: any thread.
+ */
+HF_API void hf_state_room_close(struct hf_state_room *room);
+
+/**
+ * hf_carry_add_room() - put the room into a set that a successor is shown
+ * @carry: a set of hf_driver_carry()
+ * @room: outlives the set; there is no message in it yet
+ * @err: what went wrong; may be NULL
+ *
+ * The successor maps it ahead, as all else.
+ *
+ * Context: any thread; never blocks.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_add_room(struct hf_carry *carry,
+					   struct hf_state_room *room,
+					   struct hf_error *err);
+
+/**
+ * hf_carry_fill_room() - the message, into the room of a set
+ * @carry: a set with hf_carry_add_room()
+ * @room: that room; what was in it is overwritten
+ * @bytes: the message
+ * @len_bytes: its length; one that does not fit has a file made for it
+ * @err: what went wrong; may be NULL
+ *
+ * As hf_carry_add_state() otherwise: hf_carry_state() finds it.
+ *
+ * Context: any thread; never blocks.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_carry_fill_room(struct hf_carry *carry,
+					    struct hf_state_room *room,
+					    const uint8_t *bytes,
+					    size_t len_bytes,
+					    struct hf_error *err);
 
 /**
  * hf_carry_state() - the message that came with a set
@@ -421,8 +456,9 @@ HF_API HF_MUST_CHECK int hf_handover_give(int socket,
  * @err: what went wrong; may be NULL
  *
  * As hf_handover_give(), but the device's descriptors that @shown has as well
- * are not sent again. Both are sets of hf_driver_carry() of one driver. Those
- * of the program's own always are.
+ * are not sent again, nor, if none of those changed, are the first few of the
+ * program's own that are the same files. Both are sets of hf_driver_carry() of
+ * one driver, added to in the same order.
  *
  * Context: blocks, five seconds at most.
  * Return: 0 or a negative errno.

@@ -66,6 +66,9 @@ void hf_fdset_move_maps(struct hf_fdset *to, uint32_t same,
 /* All of the file of @fd, which is or was in the set; the caller's now. NULL:
  * it was not mapped ahead. */
 void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes);
+/* So much of it at least, which stays the set's, or NULL. */
+const void *hf_fdset_peek_map(const struct hf_fdset *set, int fd,
+			      uint64_t len_bytes);
 void hf_fdset_unmap(struct hf_fdset *set);
 /* An empty map, ready for the memory that was mapped ahead; the caller's now.
  * False: there is none. */

@@ -175,6 +175,18 @@ void *hf_fdset_take_map(struct hf_fdset *set, int fd, uint64_t len_bytes)
 	return NULL;
 }
 
+const void *hf_fdset_peek_map(const struct hf_fdset *set, int fd,
+			      uint64_t len_bytes)
+{
+	for (uint32_t i = 0; i < set->map_count; i++) {
+		if (set->maps[i].fd == fd &&
+		    set->maps[i].len_bytes >= len_bytes) {
+			return set->maps[i].memory;
+		}
+	}
+	return NULL;
+}
+
 void hf_fdset_unmap(struct hf_fdset *set)
 {
 	for (uint32_t i = 0; i < set->map_count; i++) {

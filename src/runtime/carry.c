@@ -14,11 +14,6 @@
 #include "base/error.h"
 #include "holdfast/keeper.h"
 
-#define STATE_NAME "state"
-
-/* No driver saves more. */
-#define STATE_MAX_BYTES (64 << 20)
-
 struct hf_carry *hf_carry_new(bool owns)
 {
 	struct hf_carry *carry = calloc(1, sizeof(*carry));
@@ -42,23 +37,57 @@ void hf_carry_free(struct hf_carry *carry)
 	free(carry);
 }
 
-/* Descriptors of the program's own are not looked at: it may have closed one,
- * and have another of the same number. */
+static bool is_same_entry(const struct hf_carry *carry,
+			  const struct hf_carry *shown, uint32_t i)
+{
+	return i < carry->set.count && i < shown->set.count &&
+	       carry->set.entries[i].fd == shown->set.entries[i].fd &&
+	       strcmp(carry->set.entries[i].name, shown->set.entries[i].name) ==
+		       0;
+}
+
+/* The program may have closed one, and have another of the same number. While
+ * the successor has what it was shown, no other file has that one's. */
+static bool is_same_file(const struct hf_carry *carry,
+			 const struct hf_carry *shown, uint32_t own)
+{
+	return own < HF_CARRY_OWN_MAX && carry->own[own].ino != 0 &&
+	       carry->own[own].ino == shown->own[own].ino &&
+	       carry->own[own].dev == shown->own[own].dev;
+}
+
 uint32_t hf_carry_same(const struct hf_carry *carry,
 		       const struct hf_carry *shown)
 {
 	uint32_t same = 0;
 
-	if (shown == NULL || shown->fds_changes != carry->fds_changes) {
+	if (shown == NULL || shown->fds_changes != carry->fds_changes ||
+	    shown->of_device != carry->of_device) {
 		return 0;
 	}
-	while (same < carry->of_device && same < shown->of_device &&
-	       carry->set.entries[same].fd == shown->set.entries[same].fd &&
-	       strcmp(carry->set.entries[same].name,
-		      shown->set.entries[same].name) == 0) {
+	while (is_same_entry(carry, shown, same) &&
+	       (same < carry->of_device ||
+		is_same_file(carry, shown, same - carry->of_device))) {
 		same++;
 	}
 	return same;
+}
+
+/* Of a kind that each have a number of their own, unlike eventfds. */
+static void note_own(struct hf_carry *carry, int fd)
+{
+	uint32_t own = carry->set.count - carry->of_device;
+	struct stat st;
+
+	if (carry->owns || own >= HF_CARRY_OWN_MAX) {
+		return;
+	}
+	carry->own[own] = (struct hf_carry_file){0};
+	if (fstat(fd, &st) == 0 &&
+	    (S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode))) {
+		carry->own[own] = (struct hf_carry_file){.dev = st.st_dev,
+							 .ino = st.st_ino};
+	}
 }
 
 bool hf_carry_name_is_valid(const char *name, uint32_t room)
@@ -102,6 +131,7 @@ int hf_carry_add(struct hf_carry *carry, const char *name, int fd,
 				    "there is a descriptor '%s' in the set",
 				    name);
 	}
+	note_own(carry, fd);
 	return hf_fdset_add(&carry->set, fd, err, "%s", name);
 }
 
@@ -139,124 +169,6 @@ void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early)
 uint32_t hf_carry_count(const struct hf_carry *carry)
 {
 	return carry->set.count;
-}
-
-static int write_all(int fd, const uint8_t *bytes, size_t len_bytes)
-{
-	size_t done = 0;
-
-	while (done < len_bytes) {
-		ssize_t part =
-			pwrite(fd, bytes + done, len_bytes - done, (off_t)done);
-
-		if (part < 0 && errno != EINTR) {
-			return -errno;
-		}
-		done += part > 0 ? (size_t)part : 0;
-	}
-	return 0;
-}
-
-static int read_all(int fd, uint8_t *bytes, size_t len_bytes)
-{
-	size_t done = 0;
-
-	while (done < len_bytes) {
-		ssize_t part =
-			pread(fd, bytes + done, len_bytes - done, (off_t)done);
-
-		if (part == 0) {
-			return -EPROTO; /* it became shorter meanwhile */
-		}
-		if (part < 0 && errno != EINTR) {
-			return -errno;
-		}
-		done += part > 0 ? (size_t)part : 0;
-	}
-	return 0;
-}
-
-int hf_carry_state_room(size_t len_bytes)
-{
-	HF_AUTO_CLOSE int memory = memfd_create("holdfast-state", MFD_CLOEXEC);
-
-	if (memory < 0 || fallocate(memory, 0, 0, (off_t)len_bytes) != 0) {
-		return -errno;
-	}
-	return hf_take_fd(&memory);
-}
-
-int hf_carry_fill_state(struct hf_carry *carry, int room, const uint8_t *bytes,
-			size_t len_bytes, struct hf_error *err)
-{
-	int rc = write_all(room, bytes, len_bytes);
-
-	if (rc == 0 && ftruncate(room, (off_t)len_bytes) != 0) {
-		rc = -errno;
-	}
-	if (rc != 0) {
-		return hf_error_set(err, rc,
-				    "the saved state of %zu bytes cannot be "
-				    "put into a memfd: %s",
-				    len_bytes, strerror(-rc));
-	}
-	return hf_carry_add(carry, STATE_NAME, room, err);
-}
-
-int hf_carry_add_state(struct hf_carry *carry, const uint8_t *bytes,
-		       size_t len_bytes, int *fd, struct hf_error *err)
-{
-	HF_AUTO_CLOSE int memory = hf_carry_state_room(len_bytes);
-
-	*fd = -1;
-	if (memory < 0) {
-		return hf_error_set(err, memory,
-				    "there is no memfd for a saved state of "
-				    "%zu bytes: %s",
-				    len_bytes, strerror(-memory));
-	}
-	int rc = hf_carry_fill_state(carry, memory, bytes, len_bytes, err);
-	if (rc != 0) {
-		return rc;
-	}
-	int added = hf_take_fd(&memory);
-	if (!carry->owns) {
-		*fd = added;
-	}
-	return 0;
-}
-
-int hf_carry_state(const struct hf_carry *carry, uint8_t **bytes,
-		   size_t *len_bytes, struct hf_error *err)
-{
-	HF_AUTO_FREE uint8_t *copy = NULL;
-	int fd = hf_carry_find(carry, STATE_NAME);
-	struct stat st;
-
-	if (fd < 0) {
-		return hf_error_set(err, -ENOENT,
-				    "no saved state came with the descriptors: "
-				    "their owner died");
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
-	    st.st_size > STATE_MAX_BYTES) {
-		return hf_error_set(err, -EPROTO,
-				    "what came as saved state is no file of 1 "
-				    "to %d bytes",
-				    STATE_MAX_BYTES);
-	}
-	copy = malloc((size_t)st.st_size);
-	int rc =
-		copy == NULL ? -ENOMEM : read_all(fd, copy, (size_t)st.st_size);
-	if (rc != 0) {
-		return hf_error_set(err, rc,
-				    "the saved state cannot be read: %s",
-				    strerror(-rc));
-	}
-	*bytes = copy;
-	*len_bytes = (size_t)st.st_size;
-	copy = NULL;
-	return 0;
 }
 
 int hf_carry_copy(struct hf_carry **copy, const struct hf_carry *carry,

@@ -4,20 +4,32 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "device/fdset.h"
 #include "holdfast/servicing.h"
 
+enum {
+	HF_CARRY_OWN_MAX = 8,
+};
+
+/* Which file it is; @ino is 0 where that cannot be told. */
+struct hf_carry_file {
+	dev_t dev;
+	ino_t ino;
+};
+
 /*
  * @owns: the descriptors are the set's, and closed with it. In a set of a
  * driver, the first @of_device descriptors are the device's, as it had them
- * after so many @fds_changes.
+ * after so many @fds_changes; @own tells of the next few.
  */
 struct hf_carry {
 	struct hf_fdset set;
 	bool owns;
 	uint32_t of_device;
 	uint64_t fds_changes;
+	struct hf_carry_file own[HF_CARRY_OWN_MAX];
 };
 
 /* An empty set, or NULL. */

@@ -127,9 +127,14 @@ static bool successor_is_done(int client)
 	       memcmp(word, RESTORED, strlen(RESTORED)) == 0;
 }
 
-/* It did not come: the device is this process's again. */
+/* It did not come: the device is this process's again, by another driver than
+ * the one whose descriptors others were shown. */
 static void take_back(struct serve *serve)
 {
+	for (uint32_t i = 0; i < serve->client_count; i++) {
+		hf_carry_free(serve->clients[i].shown);
+		serve->clients[i].shown = NULL;
+	}
 	cli_note(serve->args, "the successor did not take over; going on");
 	int code = serve_owner_return(&serve->owner);
 	if (code != CLI_OK) {
@@ -149,7 +154,7 @@ static void hand_over(struct serve *serve, int client,
 		(void)!hf_handover_give(client, NULL, -EOPNOTSUPP, NULL);
 		return;
 	}
-	int code = serve_owner_prepare_offer(&serve->owner);
+	int code = serve_owner_prepare_offer(&serve->owner, shown != NULL);
 	turns_hurry(true);
 	if (code == CLI_OK) {
 		code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
@@ -184,7 +189,7 @@ static void execute(struct serve *serve)
 		NULL,
 	};
 
-	if (serve_owner_prepare_offer(&serve->owner) != CLI_OK ||
+	if (serve_owner_prepare_offer(&serve->owner, false) != CLI_OK ||
 	    serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
 		    CLI_OK) {
 		return;
@@ -247,7 +252,7 @@ static int leave_to_keeper(struct serve *serve, struct hf_error *err)
 	const struct hf_carry *offered = NULL;
 	struct hf_carry *carry = NULL;
 
-	if (serve_owner_prepare_offer(&serve->owner) != CLI_OK ||
+	if (serve_owner_prepare_offer(&serve->owner, false) != CLI_OK ||
 	    serve_owner_offer(&serve->owner, SERVE_UPGRADED, &offered) !=
 		    CLI_OK) {
 		snprintf(err->message, sizeof(err->message),

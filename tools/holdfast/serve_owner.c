@@ -352,12 +352,42 @@ static int make_carry(struct serve_owner *owner, struct hf_carry **carry,
 
 /* ----------------------------------------------------------------- leaving */
 
+/* With room for the saved state where there is some: always in one order. */
+static int make_offer(struct serve_owner *owner, struct hf_carry **carry,
+		      struct hf_error *err)
+{
+	int result = make_carry(owner, carry, err);
+
+	if (result == 0) {
+		result = hf_carry_add(*carry, STDERR_NAME, STDERR_FILENO, err);
+	}
+	if (result == 0 && owner->room) {
+		result = hf_carry_add_room(*carry, owner->room, err);
+	}
+	return result;
+}
+
+static int make_room(struct serve_owner *owner, struct hf_error *err)
+{
+	return owner->room ? 0
+			   : hf_state_room_open(&owner->room,
+						STATE_LIKELY_BYTES, err);
+}
+
 int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry)
 {
 	struct hf_error err = {.message = ""};
-	int result = make_carry(owner, carry, &err);
+	int result = make_room(owner, &err);
 
-	return result ? cli_fail(owner->args, "%s", err.message) : CLI_OK;
+	*carry = NULL;
+	if (result == 0) {
+		result = make_offer(owner, carry, &err);
+	}
+	if (result) {
+		hf_carry_free(*carry);
+		return cli_fail(owner->args, "%s", err.message);
+	}
+	return CLI_OK;
 }
 
 static void drop_offer(struct serve_owner *owner)
@@ -370,30 +400,18 @@ static void drop_offer(struct serve_owner *owner)
 	owner->state_fd = -1;
 }
 
-static int make_offer(struct serve_owner *owner, struct hf_error *err)
-{
-	int result = make_carry(owner, &owner->offered, err);
-
-	return result ? result
-		      : hf_carry_add(owner->offered, STDERR_NAME, STDERR_FILENO,
-				     err);
-}
-
-int serve_owner_prepare_offer(struct serve_owner *owner)
+int serve_owner_prepare_offer(struct serve_owner *owner, bool shown)
 {
 	struct hf_error err = {.message = ""};
 
 	begin_steps(owner, "asked for the device", progress_now_ns());
-	if (make_offer(owner, &err) != 0) {
+	if (!shown) {
+		hf_state_room_close(owner->room);
+		owner->room = NULL;
+	}
+	if (make_offer(owner, &owner->offered, &err) != 0) {
 		drop_offer(owner);
 		return cli_fail(owner->args, "%s", err.message);
-	}
-	owner->state_fd = hf_carry_state_room(STATE_LIKELY_BYTES);
-	if (owner->state_fd < 0) {
-		cli_fail(owner->args, "no room for a saved state: %s",
-			 strerror(-owner->state_fd));
-		drop_offer(owner);
-		return CLI_FAILED;
 	}
 	note_step(owner, "make the set");
 	return CLI_OK;
@@ -407,11 +425,15 @@ static int complete_offer(struct serve_owner *owner, const uint8_t *bytes,
 	if (!hf_driver_carry_holds(owner->conn.drv, owner->offered)) {
 		hf_carry_free(owner->offered);
 		owner->offered = NULL;
-		result = make_offer(owner, err);
+		result = make_offer(owner, &owner->offered, err);
 	}
-	return result ? result
-		      : hf_carry_fill_state(owner->offered, owner->state_fd,
-					    bytes, len, err);
+	if (result) {
+		return result;
+	}
+	return owner->room ? hf_carry_fill_room(owner->offered, owner->room,
+						bytes, len, err)
+			   : hf_carry_add_state(owner->offered, bytes, len,
+						&owner->state_fd, err);
 }
 
 static int save(struct serve_owner *owner, struct hf_error *err)
@@ -469,6 +491,8 @@ void serve_owner_depart(struct serve_owner *owner)
 	serve_watch_end(&owner->watch);
 	serve_load_stop(&owner->load);
 	drop_offer(owner);
+	hf_state_room_close(owner->room);
+	owner->room = NULL;
 	hf_driver_leave(owner->conn.drv);
 	owner->conn.drv = NULL;
 	owner->conn.ns = NULL;

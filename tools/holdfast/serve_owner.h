@@ -25,7 +25,8 @@
  * @watch: the keeper, if there is one
  * @busy: who drives the device still
  * @offered: what a successor is being offered, NULL else
- * @state_fd: the saved state in it
+ * @state_fd: the saved state in it, where that has a file of its own
+ * @room: for the saved state of a hand-over
  */
 struct serve_owner {
 	struct conn conn;
@@ -41,6 +42,7 @@ struct serve_owner {
 	char busy[sizeof(((struct hf_error *)0)->message)];
 	struct hf_carry *offered;
 	int state_fd;
+	struct hf_state_room *room;
 };
 
 struct serve_plan {
@@ -82,8 +84,9 @@ void serve_owner_log_there(int fd);
  * For hf_carry_free(); the descriptors stay the owner's. */
 int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry);
 
-/* Makes all of an offer that can be made while the load still goes on. */
-int serve_owner_prepare_offer(struct serve_owner *owner);
+/* Makes all of an offer that can be made while the load still goes on. @shown:
+ * to one that was shown what there is. */
+int serve_owner_prepare_offer(struct serve_owner *owner, bool shown);
 
 /**
  * serve_owner_offer() - save, and let a successor have the device

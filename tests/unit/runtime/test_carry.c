@@ -300,42 +300,89 @@ static void the_saved_state_travels_as_a_file(void **state)
 	hf_carry_free(carry);
 }
 
-/* However much of it a shorter one leaves. */
+static struct hf_carry *set_with_room(struct hf_state_room **room)
+{
+	struct hf_carry *carry = hf_carry_new(false);
+
+	assert_int_equal(hf_state_room_open(room, 4096, NULL), 0);
+	assert_int_equal(hf_carry_add_room(carry, *room, NULL), 0);
+	return carry;
+}
+
+static void assert_state(const struct hf_carry *carry, const void *expected,
+			 size_t expected_len)
+{
+	uint8_t *bytes;
+	size_t len;
+
+	assert_int_equal(hf_carry_state(carry, &bytes, &len, NULL), 0);
+	assert_int_equal(len, expected_len);
+	assert_memory_equal(bytes, expected, len);
+	free(bytes);
+}
+
 static void the_room_for_a_state_is_made_ahead(void **state)
 {
-	struct hf_carry *carry = make_set(1);
-	int room = hf_carry_state_room(100000);
+	struct hf_state_room *room;
+	struct hf_carry *carry = set_with_room(&room);
 	uint8_t *bytes;
 	size_t len;
 
 	(void)state;
-	assert_true(room >= 0);
-	assert_int_equal(fcntl(room, F_GETFD), FD_CLOEXEC);
-	assert_int_equal(hf_carry_fill_state(carry, room,
-					     (const uint8_t *)"abc", 3, NULL),
+	assert_int_equal(hf_carry_state(carry, &bytes, &len, NULL), -ENOENT);
+	assert_int_equal(hf_carry_fill_room(carry, room, (const uint8_t *)"abc",
+					    3, NULL),
 			 0);
-	assert_int_equal(hf_carry_find(carry, "state"), room);
-	assert_int_equal(hf_carry_state(carry, &bytes, &len, NULL), 0);
-	assert_int_equal(len, 3);
-	assert_memory_equal(bytes, "abc", 3);
-	free(bytes);
+	assert_state(carry, "abc", 3);
+	/* The same where it is mapped. */
+	hf_carry_map_ahead(carry);
+	assert_state(carry, "abc", 3);
 	hf_carry_free(carry);
+	hf_state_room_close(room);
 }
 
-static void a_state_that_cannot_be_written_is_told(void **state)
+static void a_state_larger_than_its_room_has_a_file(void **state)
 {
-	struct hf_carry *carry = make_set(1);
-	struct hf_error err = {.message = ""};
-	int room = open("/", O_RDONLY | O_CLOEXEC);
+	struct hf_state_room *room;
+	struct hf_carry *carry = set_with_room(&room);
+	uint8_t *bytes = calloc(1, 10000);
 
 	(void)state;
-	assert_int_equal(hf_carry_fill_state(carry, room,
-					     (const uint8_t *)"abc", 3, &err),
-			 -EBADF);
-	assert_non_null(strstr(err.message, "saved state of 3 bytes"));
-	assert_int_equal(hf_carry_find(carry, "state"), -1);
-	close(room);
+	bytes[9999] = 7;
+	assert_int_equal(hf_carry_fill_room(carry, room, bytes, 10000, NULL),
+			 0);
+	assert_state(carry, bytes, 10000);
+	free(bytes);
 	hf_carry_free(carry);
+	hf_state_room_close(room);
+}
+
+/* The text comes from whoever sent the set. */
+static void more_than_there_is_room_for_is_refused(void **state)
+{
+	static const char *const lies[] = {"0", "4097", "99999999999", "-1",
+					   "x"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct hf_state_room *room;
+		struct hf_carry *carry = set_with_room(&room);
+		uint8_t *bytes;
+		size_t len;
+
+		assert_int_equal(hf_fdset_put_text(&carry->set, NULL,
+						   "state-bytes", "%s",
+						   lies[i]),
+				 0);
+		for (uint32_t mapped = 0; mapped < 2; mapped++) {
+			assert_int_equal(
+				hf_carry_state(carry, &bytes, &len, NULL),
+				-EPROTO);
+			hf_carry_map_ahead(carry);
+		}
+		hf_carry_free(carry);
+		hf_state_room_close(room);
+	}
 }
 
 /* Neither an empty file, nor a huge one, nor what is none is read. */
@@ -443,7 +490,8 @@ int main(void)
 		cmocka_unit_test(a_silent_sender_is_not_waited_for),
 		cmocka_unit_test(the_saved_state_travels_as_a_file),
 		cmocka_unit_test(the_room_for_a_state_is_made_ahead),
-		cmocka_unit_test(a_state_that_cannot_be_written_is_told),
+		cmocka_unit_test(a_state_larger_than_its_room_has_a_file),
+		cmocka_unit_test(more_than_there_is_room_for_is_refused),
 		cmocka_unit_test(what_cannot_be_a_state_is_refused),
 		cmocka_unit_test(a_set_passes_the_environment),
 		cmocka_unit_test(an_exec_that_fails_leaves_nothing_behind),

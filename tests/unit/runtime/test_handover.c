@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -204,11 +205,11 @@ static void what_was_shown_is_not_sent_again(void **state)
 	assert_is_mapped(carry, "table", TABLE_BYTES);
 	hf_carry_free(carry);
 
-	/* One message, with two descriptors, is all that it took. */
+	/* One message, with one descriptor, is all that it took. */
 	assert_int_equal(hf_handover_give_rest(f->owner, now, f->shown, NULL),
 			 0);
 	assert_int_equal(hf_wire_read(f->successor, message), 0);
-	assert_int_equal(message->fd_count, 2);
+	assert_int_equal(message->fd_count, 1);
 	hf_wire_close_fds(message);
 	assert_int_equal(hf_wire_read(f->successor, message), -EAGAIN);
 	free(message);
@@ -241,16 +242,17 @@ static void what_has_changed_is_sent(void **state)
 
 /* A program's own descriptor may be another under the same number, and nobody
  * counts those. */
-static void the_programs_own_are_always_sent(void **state)
+static void a_programs_own_that_is_another_is_sent(void **state)
 {
 	struct fixture *f = *state;
-	struct hf_carry *now = make_set(f, 7);
 	int number = f->table;
 	int other = memfd_create("test", MFD_CLOEXEC);
 
 	assert_int_equal(ftruncate(other, 3), 0);
 	assert_int_equal(dup3(other, number, O_CLOEXEC), number);
 	close(other);
+
+	struct hf_carry *now = make_set(f, 7);
 	assert_int_equal(hf_handover_give_rest(f->owner, now, f->shown, NULL),
 			 0);
 	struct hf_carry *carry = get_rest(f);
@@ -258,6 +260,31 @@ static void the_programs_own_are_always_sent(void **state)
 	assert_null(hf_carry_take_memory(carry, "table", TABLE_BYTES));
 	hf_carry_free(carry);
 	hf_carry_free(now);
+}
+
+/* Those of one kind cannot be told apart. */
+static void a_programs_own_eventfd_is_always_sent(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_wire_message *message = malloc(sizeof(*message));
+	struct hf_carry *sets[2];
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	assert_non_null(message);
+	for (uint32_t i = 0; i < 2; i++) {
+		sets[i] = make_set(f, 7);
+		assert_int_equal(hf_carry_add(sets[i], "event", fd, NULL), 0);
+	}
+	assert_int_equal(
+		hf_handover_give_rest(f->owner, sets[1], sets[0], NULL), 0);
+	assert_int_equal(hf_wire_read(f->successor, message), 0);
+	assert_int_equal(message->fd_count, 1);
+	hf_wire_close_fds(message);
+	hf_carry_free(sets[0]);
+	hf_carry_free(sets[1]);
+	hf_carry_free(f->early);
+	free(message);
+	close(fd);
 }
 
 static void a_rest_of_three_hundred_arrives(void **state)
@@ -403,7 +430,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_shown_is_not_sent_again),
 		TEST(what_has_changed_is_sent),
-		TEST(the_programs_own_are_always_sent),
+		TEST(a_programs_own_that_is_another_is_sent),
+		TEST(a_programs_own_eventfd_is_always_sent),
 		TEST(a_rest_of_three_hundred_arrives),
 		TEST(an_owner_that_has_shown_nothing_gives_all),
 		TEST(an_owner_may_refuse),
