@@ -417,12 +417,12 @@ static int send_header(const struct hf_carry *carry, uint32_t same, int socket,
 	};
 	size_t len = sizeof(header) + names_bytes(&header) + header.text_bytes;
 	uint8_t *bytes = calloc(1, len);
-	uint8_t *at = bytes + sizeof(header);
 	int fds[HF_WIRE_FDS];
 
 	if (bytes == NULL) {
 		return -ENOMEM;
 	}
+	uint8_t *at = bytes + sizeof(header);
 	memcpy(bytes, &header, sizeof(header));
 	for (uint32_t i = same; i < set->count; i++) {
 		memcpy(at, set->entries[i].name,

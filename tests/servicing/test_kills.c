@@ -118,6 +118,9 @@ static void begin(struct life *life, struct scene *scene)
 	life->scene = scene;
 	/* As a process of its own: what a dead one left is put right. */
 	int rc = load_table_attach(&life->load.table, scene->table_fd);
+	if (rc == 0) {
+		load_free_orphans(life->load.table);
+	}
 	must(life, rc == 0, "the load's table");
 	life->load.shared = scene->shared;
 	life->load.way = SERVE_KILLED;

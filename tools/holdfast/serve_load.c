@@ -248,7 +248,8 @@ static bool take_turn(struct serve_worker *worker)
 	uint32_t count = 0;
 
 	if (atomic_load(&worker->load->issue)) {
-		count = hand_over(worker, batch, collect(worker, batch));
+		count = collect(worker, batch);
+		count = hand_over(worker, batch, count);
 	}
 	return hf_reap(worker->queue, BATCH) > 0 || count > 0;
 }
