@@ -5,7 +5,6 @@
 
 #include <endian.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,123 +20,9 @@
 #include "driver/ioqueues.h"
 #include "driver/lifecycle.h"
 #include "driver/policy.h"
+#include "driver/restore_checks.h"
 #include "driver/retry.h"
 #include "driver/shadow.h"
-#include "state/saved.h"
-
-#define CC_ENABLE    1u
-#define CSTS_RDY     1u
-#define CSTS_CFS     2u
-#define DBL_ASQ_MASK 0xfffull
-
-/* Its driver died, or was saved, while it reset the controller: what the ledger
- * says of rings and registers holds again once that was done anew. */
-static bool is_resetting(const struct hf_driver *drv)
-{
-	return drv->ledger.header->resetting != 0 || drv->found_failed;
-}
-
-static int check_ready(const struct hf_driver *drv,
-		       const struct hf_ctrl_live *live, struct hf_error *err)
-{
-	if ((live->cc & CC_ENABLE) == 0 || (live->csts & CSTS_RDY) == 0) {
-		return hf_error_set(err, -ENODEV,
-				    "%s: the controller is not ready (CC %#x, "
-				    "CSTS %#x): it was reset since its driver "
-				    "was there; clear it for a fresh start",
-				    drv->dev->id, live->cc, live->csts);
-	}
-	return 0;
-}
-
-static int check_registers(struct hf_driver *drv,
-			   const struct hf_ctrl_live *live,
-			   struct hf_error *err)
-{
-	const struct hf_ledger_header *header = drv->ledger.header;
-
-	int rc = is_resetting(drv) ? 0 : check_ready(drv, live, err);
-	if (rc != 0) {
-		return rc;
-	}
-	/* Enabled, and failed since: its driver would have reset it, too. */
-	drv->found_failed = (live->csts & CSTS_CFS) != 0;
-	if (header->capabilities != drv->ctrl.cap ||
-	    header->version_register != drv->ctrl.vs) {
-		return hf_error_set(err, -ENODEV,
-				    "%s: another controller: CAP is %#llx and "
-				    "was %#llx",
-				    drv->dev->id,
-				    (unsigned long long)drv->ctrl.cap,
-				    (unsigned long long)header->capabilities);
-	}
-	return 0;
-}
-
-static int check_admin_registers(const struct hf_driver *drv,
-				 const struct hf_ctrl_live *live,
-				 struct hf_error *err)
-{
-	const struct hf_qpair *admin = drv->admin;
-	uint64_t acq =
-		admin->block.iova + (uint64_t)((const uint8_t *)admin->cq.ring -
-					       admin->block.vaddr);
-	uint32_t size = admin->sq.entries - 1;
-
-	if ((live->asq & ~DBL_ASQ_MASK) != admin->block.iova ||
-	    (live->acq & ~DBL_ASQ_MASK) != acq ||
-	    live->aqa != (size << 16 | size)) {
-		return hf_error_set(err, -ENODEV,
-				    "%s: the controller's admin queue is not "
-				    "the one in the ledger (ASQ %#llx, ACQ "
-				    "%#llx, AQA %#x): somebody else has driven "
-				    "it since",
-				    drv->dev->id, (unsigned long long)live->asq,
-				    (unsigned long long)live->acq, live->aqa);
-	}
-	return 0;
-}
-
-/* There is one way to restore: a crash has no message, so it is made. */
-static int check_ledger(struct hf_driver *drv, struct hf_error *err)
-{
-	uint8_t *bytes = NULL;
-	size_t len_bytes;
-
-	int rc = hf_saved_encode(&drv->ledger, &bytes, &len_bytes, err);
-	if (rc == 0) {
-		rc = hf_saved_verify(bytes, len_bytes, &drv->ledger, err);
-	}
-	free(bytes);
-	return rc;
-}
-
-/* What is older than the ledger is as good as none. */
-static int check_message(struct hf_driver *drv, const uint8_t *bytes,
-			 size_t len_bytes, struct hf_error *err)
-{
-	struct hf_error old;
-
-	if (bytes == NULL) {
-		return check_ledger(drv, err);
-	}
-	int rc = hf_saved_verify(bytes, len_bytes, &drv->ledger, &old);
-	if (rc == -ESTALE) {
-		hf_log_info(&drv->log, "%s: %s", drv->dev->id, old.message);
-		return check_ledger(drv, err);
-	}
-	return rc == 0 ? 0 : hf_error_set(err, rc, "%s", old.message);
-}
-
-static bool header_is_sane(const struct hf_ledger_header *header)
-{
-	return header->ready == 1 && header->cpu_count >= 1 &&
-	       header->cpu_count <= 65535 && header->io_queues_max >= 1 &&
-	       header->io_queues_max < header->queues_max &&
-	       header->queue_entries >= 2 && header->queue_entries <= 65536 &&
-	       memchr(header->device_id, '\0', sizeof(header->device_id)) !=
-		       NULL;
-}
 
 static int restore_admin(struct hf_driver *drv, struct hf_error *err)
 {
@@ -221,7 +106,7 @@ static int restore_io(struct hf_driver *drv, struct hf_error *err)
 					    view.queue->cpu,
 					    view.queue->vector);
 		}
-		if (i == 0 || is_resetting(drv) ||
+		if (i == 0 || hf_restore_is_resetting(drv) ||
 		    has_commands(&view, drv->ledger.header)) {
 			rc = restore_queue(drv, i, &drv->io_doubtful[i], err);
 		} else {
@@ -266,47 +151,6 @@ static int restore_namespaces(struct hf_driver *drv, struct hf_error *err)
 	return 0;
 }
 
-/* What one command may move was bound by the pages of each queue: no more is
- * put into one of them than it can take, and the next one is like them. */
-static int keep_pool(struct hf_driver *drv, struct hf_error *err)
-{
-	uint32_t pages = UINT32_MAX;
-
-	for (uint32_t i = 1; i < drv->ledger.header->queues_max; i++) {
-		const struct hf_ledger_view view =
-			hf_ledger_queue_view(&drv->ledger, i);
-
-		if (view.queue->state == HF_QUEUE_LIVE) {
-			pages = HF_MIN(pages, view.queue->page_count);
-		}
-	}
-	if (pages < HF_POOL_PAGES_MIN ||
-	    (pages != UINT32_MAX && pages > drv->ledger.header->pages_max)) {
-		return hf_error_set(err, -EINVAL,
-				    "%s: a queue has %u pages for data, which "
-				    "no driver could have left; clear the "
-				    "device for a fresh start",
-				    drv->dev->id, pages);
-	}
-	if (pages != UINT32_MAX) {
-		drv->options.pool_pages = pages;
-	}
-	return 0;
-}
-
-/* What the ledger holds, without a look at the controller. */
-static int look_at_state(struct hf_driver *drv, const uint8_t *bytes,
-			 size_t len_bytes, struct hf_error *err)
-{
-	int rc = check_message(drv, bytes, len_bytes, err);
-
-	if (rc == 0) {
-		rc = keep_pool(drv, err);
-	}
-	hf_steps_mark(&drv->dev->steps, "verify the saved state");
-	return rc;
-}
-
 static int look_at_queues(struct hf_driver *drv,
 			  const struct hf_ctrl_live *live, struct hf_error *err)
 {
@@ -326,7 +170,7 @@ static int look_at_queues(struct hf_driver *drv,
 		hf_steps_mark(steps, "take over the admin queue");
 	}
 	if (rc == 0 && drv->ledger.header->resetting == 0) {
-		rc = check_admin_registers(drv, live, err);
+		rc = hf_restore_check_admin(drv, live, err);
 	}
 	if (rc == 0) {
 		rc = restore_io(drv, err);
@@ -420,7 +264,7 @@ static void queue_goes_live(struct hf_driver *drv, uint32_t index)
 	struct hf_qpair *qp = drv->io[index];
 
 	claim_own(drv, qp);
-	if (is_resetting(drv)) {
+	if (hf_restore_is_resetting(drv)) {
 		/* Its ring may be half emptied: the reset makes it anew. */
 		hf_issuer_set(&drv->issuers.each[qp->cpu], qp);
 		return;
@@ -443,10 +287,10 @@ static void go_live(struct hf_driver *drv)
 	pthread_mutex_lock(&drv->control);
 	claim_own(drv, drv->admin);
 	hf_aer_inherit(drv);
-	if (!is_resetting(drv)) {
+	if (!hf_restore_is_resetting(drv)) {
 		hf_qpair_resume_service(drv->admin);
 	}
-	if (!is_resetting(drv) && drv->admin_doubtful) {
+	if (!hf_restore_is_resetting(drv) && drv->admin_doubtful) {
 		make_certain(drv, drv->admin);
 	}
 	for (uint32_t i = 0; i < drv->io_max; i++) {
@@ -457,7 +301,7 @@ static void go_live(struct hf_driver *drv)
 	drv->ledger.header->restores++;
 	hf_policy_record(drv);
 	hf_restore_clean_up(drv);
-	if (is_resetting(drv)) {
+	if (hf_restore_is_resetting(drv)) {
 		hf_bring_up_again(drv, drv->found_failed
 					       ? "it had failed (CSTS.CFS) "
 						 "when it was taken over"
@@ -530,7 +374,7 @@ static int prepare_options(struct hf_driver_options *mine,
 				    "there is nothing to restore from",
 				    device->id);
 	}
-	if (!header_is_sane(header)) {
+	if (!hf_restore_header_is_sane(header)) {
 		return hf_error_set(err, -EINVAL,
 				    "%s: the ledger is of a driver that had "
 				    "not come up, or contradicts itself; clear "
@@ -617,7 +461,7 @@ int hf_restore_begin(struct hf_driver **out, struct hf_device *device,
 	drv->ledger = device->inherited;
 	hf_policy_inherit(drv);
 	device->inherited.header = NULL;
-	rc = look_at_state(drv, bytes, len_bytes, err);
+	rc = hf_restore_check_state(drv, bytes, len_bytes, err);
 	if (rc != 0) {
 		hf_restore_undo(drv);
 		return rc;
@@ -635,7 +479,7 @@ int hf_restore_finish(struct hf_driver *drv, struct hf_error *err)
 				   &live, err);
 	hf_steps_mark(steps, "read the registers");
 	if (rc == 0) {
-		rc = check_registers(drv, &live, err);
+		rc = hf_restore_check_registers(drv, &live, err);
 	}
 	if (rc == 0) {
 		rc = look_at_queues(drv, &live, err);
