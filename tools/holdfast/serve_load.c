@@ -615,6 +615,11 @@ bool serve_load_drain(struct serve_load *load, uint32_t timeout_ms)
 	const struct timespec pause = {.tv_nsec = 1000000};
 
 	serve_load_issue(load, false);
+	/* A turn that began before may still issue. */
+	for (uint32_t i = 0; i < load->started; i++) {
+		pthread_mutex_lock(&load->workers[i].works);
+		pthread_mutex_unlock(&load->workers[i].works);
+	}
 	for (;;) {
 		struct load_counters c;
 
