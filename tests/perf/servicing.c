@@ -36,6 +36,7 @@ enum {
 	OWN_WORDS = 9,               /* the program and its arguments */
 	WORDS = OWN_WORDS + 1 + FDS, /* with those of a child */
 	SPARE_ENTRIES = 8,
+	ROOM_BYTES = 1 << 20, /* 4096 commands and 64 queues fit in */
 	QUEUE_ENTRIES = 256,
 	BOSS_EVENT = QUEUES_MAX,
 	LINK_EVENT,
@@ -76,6 +77,9 @@ struct owner {
 	struct load load;
 	int epoll_fd;
 	bool steady; /* and has said so */
+	/* What a successor was shown; room for the message. */
+	struct hf_carry *shown;
+	struct hf_state_room *room;
 };
 
 static uint64_t now(void)
@@ -227,11 +231,26 @@ static void restore(struct owner *owner, struct hf_carry *carry)
 	watch_all(owner);
 }
 
-/* @fd: of the message, to be closed once the set was sent. */
-static struct hf_carry *save(struct owner *owner, int *fd)
+static struct hf_carry *make_set(struct owner *owner)
+{
+	struct hf_carry *carry;
+	struct hf_error err;
+
+	check(hf_driver_carry(owner->load.drv, &carry, &err), "hf_driver_carry",
+	      &err);
+	if (owner->room != NULL) {
+		check(hf_carry_add_room(carry, owner->room, &err),
+		      "hf_carry_add_room", &err);
+	}
+	return carry;
+}
+
+/* @carry: made ahead, or NULL; @fd: of the message, to be closed once the set
+ * was sent, or -1. */
+static struct hf_carry *save(struct owner *owner, struct hf_carry *carry,
+			     int *fd)
 {
 	struct load *load = &owner->load;
-	struct hf_carry *carry;
 	struct hf_error err;
 	size_t len_bytes;
 	uint8_t *bytes;
@@ -242,10 +261,19 @@ static struct hf_carry *save(struct owner *owner, int *fd)
 	uint64_t began = now();
 	check(hf_driver_save(load->drv, &bytes, &len_bytes, &err),
 	      "hf_driver_save", &err);
-	check(hf_driver_carry(load->drv, &carry, &err), "hf_driver_carry",
-	      &err);
-	check(hf_carry_add_state(carry, bytes, len_bytes, fd, &err),
-	      "hf_carry_add_state", &err);
+	if (carry == NULL || !hf_driver_carry_holds(load->drv, carry)) {
+		hf_carry_free(carry);
+		carry = make_set(owner);
+	}
+	*fd = -1;
+	if (owner->room != NULL) {
+		check(hf_carry_fill_room(carry, owner->room, bytes, len_bytes,
+					 &err),
+		      "hf_carry_fill_room", &err);
+	} else {
+		check(hf_carry_add_state(carry, bytes, len_bytes, fd, &err),
+		      "hf_carry_add_state", &err);
+	}
 	load->notes->save_ns = now() - began;
 	free(bytes);
 	hf_driver_disown(load->drv);
@@ -254,14 +282,13 @@ static struct hf_carry *save(struct owner *owner, int *fd)
 
 static void show(struct owner *owner)
 {
-	struct hf_carry *carry;
 	struct hf_error err;
 
-	check(hf_driver_carry(owner->load.drv, &carry, &err), "hf_driver_carry",
-	      &err);
-	check(hf_handover_give(owner->setup->owner_link, carry, 0, &err),
+	check(hf_state_room_open(&owner->room, ROOM_BYTES, &err),
+	      "hf_state_room_open", &err);
+	owner->shown = make_set(owner);
+	check(hf_handover_give(owner->setup->owner_link, owner->shown, 0, &err),
 	      "hf_handover_give", &err);
-	hf_carry_free(carry);
 }
 
 static void hand_over(struct owner *owner)
@@ -272,14 +299,17 @@ static void hand_over(struct owner *owner)
 	eventfd_t count;
 	int fd;
 
-	struct hf_carry *carry = save(owner, &fd);
-	check(hf_handover_give(link, carry, 0, &err), "hf_handover_give", &err);
+	struct hf_carry *carry = save(owner, make_set(owner), &fd);
+	check(hf_handover_give_rest(link, carry, owner->shown, &err),
+	      "hf_handover_give_rest", &err);
 	if (poll(&wait, 1, WAIT_MS) != 1 ||
 	    eventfd_read(wait.fd, &count) != 0) {
 		fail("the successor did not take over");
 	}
 	hf_carry_free(carry);
-	close(fd);
+	if (fd >= 0) {
+		close(fd);
+	}
 	hf_driver_leave(owner->load.drv);
 	exit(0);
 }
@@ -291,7 +321,7 @@ static void execute(struct owner *owner)
 	struct hf_error err;
 	int fd;
 
-	struct hf_carry *carry = save(owner, &fd);
+	struct hf_carry *carry = save(owner, NULL, &fd);
 	check(hf_carry_copy(&copy, carry, &err), "hf_carry_copy", &err);
 	check(hf_carry_to_exec(copy, &err), "hf_carry_to_exec", &err);
 	setup->words[OWN_WORDS] = (char[]){"executed"};
@@ -385,9 +415,8 @@ static void take_from_owner(struct owner *owner)
 	check(hf_keeper_preview_on(link, SET_NAME, &early, &err),
 	      "hf_keeper_preview_on", &err);
 	hf_carry_map_ahead(early);
-	check(hf_keeper_get_on(link, SET_NAME, &carry, &err),
-	      "hf_keeper_get_on", &err);
-	hf_carry_use_maps(carry, early);
+	check(hf_keeper_get_rest_on(link, SET_NAME, early, &carry, &err),
+	      "hf_keeper_get_rest_on", &err);
 	restore(owner, carry);
 	(void)!eventfd_write(owner->setup->taken_fd, 1);
 }

@@ -123,7 +123,10 @@ class Service:
 
     def await_line(self, word):
         line = self.output.readline()
-        assert word in line, f'{line!r} instead of {word}'
+        if word not in line:
+            with open(self.log.name) as file:
+                raise AssertionError(f'{line!r} instead of {word}: '
+                                     f'{file.read()[-3000:]}')
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
