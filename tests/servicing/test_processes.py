@@ -29,7 +29,7 @@ from place import (PATIENCE_S, Place, await_progress, judge,  # noqa: E402
 
 HOLDFAST = sys.argv[1]
 CYCLES = int(os.environ.get('HOLDFAST_KILLS', '400'))
-SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '45'))
+SECONDS = float(os.environ.get('HOLDFAST_SECONDS', '30'))
 SEED = int(os.environ.get('HOLDFAST_SEED', random.randrange(1 << 32)))
 LATE_S = 1.5
 # What a successor says to a live owner.
