@@ -358,6 +358,14 @@ static void another_controller_is_refused(void **state)
 		(void)hf_emu_fault_remove(rig->emu, lie);
 	}
 	rig->options.device_class = HF_DEVICE_CLASS_AUTO;
+
+	/* The ledger is of one that nobody could have driven. */
+	struct hf_ledger_header *header = rig->heirs->dev->inherited.header;
+	uint64_t capabilities = header->capabilities;
+
+	header->capabilities = 0;
+	assert_refused(rig, -ENODEV, "which none has that this driver drives");
+	header->capabilities = capabilities;
 	end_well(rig, rule);
 }
 

@@ -40,6 +40,9 @@ enum {
 	ENVIRONMENT_MAX = 40000,
 };
 
+/* What systemd's store holds beside the files of a set: of none here. */
+#define STORE_TEXT "holdfast-store-1 1\n\nkind=vfio\n"
+
 static int memory = -1;
 static int peer; /* where a client of this process ends up */
 
@@ -187,7 +190,7 @@ static void make_listed(struct stream *bytes)
 	}
 	put_at(text_file(text, len), LISTED_FROM);
 	put_at(text_file("kind=vfio\n", 10), LISTED_FROM + 1);
-	put_at(text_file("", 0), LISTED_FROM + 2);
+	put_at(text_file(STORE_TEXT, strlen(STORE_TEXT)), LISTED_FROM + 2);
 	put_at(text_file(text, sizeof(text)), LISTED_FROM + 3);
 	put_at(eventfd(0, EFD_CLOEXEC), LISTED_FROM + 4);
 	put_at(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), LISTED_FROM + 5);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "vfu_fixture.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,26 +11,14 @@
 #include <json-c/json.h>
 
 #include "device/vfio_user.h"
-
-uint32_t vfu_open_fds(void)
-{
-	DIR *directory = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(directory);
-	while (readdir(directory) != NULL) {
-		count++;
-	}
-	closedir(directory);
-	return count;
-}
+#include "open_fds.h"
 
 int vfu_setup(void **state)
 {
 	struct vfu_fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
-	f->fds_before = vfu_open_fds();
+	f->fds_before = open_fds();
 	scripted_server_init(&f->server);
 	hf_device_options_init(&f->options);
 	f->options.huge_pages = HF_HUGE_PAGES_OFF;
@@ -51,7 +38,7 @@ int vfu_teardown(void **state)
 	}
 	vfu_close(f);
 	scripted_server_stop(&f->server);
-	uint32_t left = vfu_open_fds();
+	uint32_t left = open_fds();
 	uint32_t before = f->fds_before;
 	free(f);
 	if (left != before) {

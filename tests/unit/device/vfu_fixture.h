@@ -19,7 +19,6 @@ int vfu_setup(void **state);
 /* Ends what runs; fails the test if a descriptor is left over. */
 int vfu_teardown(void **state);
 
-uint32_t vfu_open_fds(void);
 /* Starts the server and opens the device by the socket's path. */
 int vfu_open(struct vfu_fixture *f);
 /* The same; it must succeed. */

@@ -4,7 +4,6 @@
  * what is no set is refused with a sentence, and costs no descriptor.
  * Method: a pair of sockets, memfds that know their number, messages by hand.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,22 +21,10 @@
 #include <cmocka.h>
 
 #include "holdfast/keeper.h"
+#include "open_fds.h"
 #include "runtime/carry_wire.h"
 
 #define MANY 300u
-
-static uint32_t open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL) {
-		count++;
-	}
-	closedir(dir);
-	return count;
-}
 
 static int numbered_memfd(uint32_t number)
 {
@@ -85,7 +72,7 @@ static void assert_is_set(const struct hf_carry *carry, uint32_t count)
 
 static void three_hundred_descriptors_arrive(void **state)
 {
-	uint32_t before = open_descriptors();
+	uint32_t before = open_fds();
 	struct hf_carry *carry = make_set(MANY);
 	struct hf_carry *arrived;
 	int ends[2];
@@ -101,7 +88,7 @@ static void three_hundred_descriptors_arrive(void **state)
 	hf_carry_free(carry);
 	close(ends[0]);
 	close(ends[1]);
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(open_fds(), before);
 }
 
 static void an_empty_set_arrives(void **state)
@@ -161,7 +148,7 @@ static struct part good_part(void)
 static int outcome(const void *first, size_t first_bytes, uint32_t first_fds,
 		   const struct part *part, uint32_t part_fds)
 {
-	uint32_t before = open_descriptors();
+	uint32_t before = open_fds();
 	int fds[3] = {0, 1, 2};
 	struct hf_carry *arrived;
 	struct hf_error err = {.message = ""};
@@ -185,7 +172,7 @@ static int outcome(const void *first, size_t first_bytes, uint32_t first_fds,
 		assert_true(strlen(err.message) > 20);
 	}
 	close(ends[1]);
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(open_fds(), before);
 	return rc;
 }
 
@@ -431,7 +418,7 @@ static void a_set_passes_the_environment(void **state)
 static void an_exec_that_fails_leaves_nothing_behind(void **state)
 {
 	struct hf_carry *carry = make_set(2);
-	uint32_t before = open_descriptors();
+	uint32_t before = open_fds();
 	struct hf_carry *arrived;
 
 	(void)state;
@@ -439,7 +426,7 @@ static void an_exec_that_fails_leaves_nothing_behind(void **state)
 		assert_int_equal(hf_carry_to_exec(carry, NULL), 0);
 		hf_carry_undo_exec(carry);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(open_fds(), before);
 	assert_is_set(carry, 2);
 	assert_int_equal(hf_carry_from_exec(&arrived, NULL), -ENOENT);
 	hf_carry_free(carry);

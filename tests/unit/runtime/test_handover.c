@@ -5,7 +5,6 @@
  * Method: both sides in this thread, on a pair of sockets that holds what one
  * says until the other listens. The device's part of a set is made by hand.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -23,6 +22,7 @@
 #include <cmocka.h>
 
 #include "holdfast/keeper.h"
+#include "open_fds.h"
 #include "runtime/carry_wire.h"
 #include "runtime/keeper_wire.h"
 
@@ -39,19 +39,6 @@ struct fixture {
 	struct hf_carry *shown;
 	struct hf_carry *early;
 };
-
-static uint32_t open_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir) != NULL) {
-		count++;
-	}
-	closedir(dir);
-	return count;
-}
 
 static int numbered_file(uint32_t number)
 {
@@ -87,7 +74,7 @@ static int setup(void **state)
 	int ends[2];
 
 	assert_non_null(f);
-	f->open = open_descriptors();
+	f->open = open_fds();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
 	f->owner = ends[0];
 	f->successor = ends[1];
@@ -120,7 +107,7 @@ static int teardown(void **state)
 	close(f->table);
 	close(f->owner);
 	close(f->successor);
-	uint32_t left = open_descriptors() - f->open;
+	uint32_t left = open_fds() - f->open;
 	free(f);
 	return left == 0 ? 0 : -1;
 }
