@@ -18,6 +18,11 @@ KCMP = {'x86_64': 312, 'aarch64': 272}
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+# Of this process to itself: all that came before has been heard.
+CAUGHT_UP = b'X_CAUGHT_UP=1'
+PATIENCE_S = 60
+
+
 def same_file(one, other):
     """As systemd judges it: not the same inode, the same open file."""
     me = os.getpid()
@@ -59,6 +64,7 @@ class Service:
         self.pid = 0
         self.store = []  # (name, descriptor)
         self.lock = threading.Lock()
+        self.caught_up = threading.Event()
         self.cut = None  # killed after so many messages about the store
         self.deaf = False
         self.messages = 0
@@ -135,6 +141,12 @@ class Service:
     def wait(self):
         os.waitpid(self.pid, 0)
         self.output.close()
+        # As systemd does: what a process has said is read before its end is
+        # noticed, and before the next one starts.
+        self.caught_up.clear()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as asker:
+            asker.sendto(CAUGHT_UP, self.environment['NOTIFY_SOCKET'])
+        assert self.caught_up.wait(PATIENCE_S), 'the listener has ended'
 
     def reload(self):
         words = shlex.split(self.unit['ExecReload'].replace(
@@ -154,6 +166,9 @@ class Service:
                     fds.frombytes(data[:len(data) - len(data) % 4])
                 elif kind == socket.SCM_CREDENTIALS:
                     sender = struct.unpack('iii', data)[0]
+            if text == CAUGHT_UP:
+                self.caught_up.set()
+                continue
             with self.lock:
                 self.hear(dict(line.split('=', 1) for line in
                                text.decode().splitlines()), sender, list(fds))
