@@ -75,9 +75,12 @@ static void hand_over(const struct hf_carry *shown, const struct hf_carry *now,
 	check(hf_keeper_preview_on(ends[1], "disk0", &early, &err),
 	      "hf_keeper_preview_on", &err);
 	hear(ends[0], &preview, &rest);
-	hf_carry_map_ahead(early);
+	hf_carry_prepare(early);
 	printf("a preview was asked for: %d, %d\n", preview, rest);
-	/* ...and after. */
+	/* ...and after. In between comes hf_driver_save(), announced: the
+	 * successor waits for the set without sleeping then. */
+	check(hf_handover_announce(ends[0], &err), "hf_handover_announce",
+	      &err);
 	check(hf_handover_give_rest(ends[0], now, shown, &err),
 	      "hf_handover_give_rest", &err);
 	check(hf_keeper_get_rest_on(ends[1], "disk0", early, &carry, &err),
@@ -125,6 +128,7 @@ static void leave(const char *address, char *keeper)
 	check(hf_state_room_open(&room, 1 << 16, &err), "hf_state_room_open",
 	      &err);
 	check(hf_carry_add_room(carry, room, &err), "hf_carry_add_room", &err);
+	hf_driver_prepare_save(drv);
 	check(hf_driver_save(drv, &bytes, &len_bytes, &err), "hf_driver_save",
 	      &err);
 	if (!hf_driver_carry_holds(drv, carry)) {
@@ -193,12 +197,12 @@ static void look(const char *keeper)
 
 	check(hf_keeper_preview_on(socket, "disk0", &early, &err),
 	      "hf_keeper_preview_on", &err);
-	hf_carry_map_ahead(early);
+	hf_carry_prepare(early);
 	printf("driven by process %d\n", hf_carry_owner(early));
 	/* ...and used once it has left. */
 	check(hf_keeper_get_on(socket, "disk0", &carry, &err),
 	      "hf_keeper_get_on", &err);
-	hf_carry_use_maps(carry, early);
+	hf_carry_use_prepared(carry, early);
 	printf("memory of the program's own: %p\n",
 	       hf_carry_take_memory(carry, "table", 4096));
 	close(socket);

@@ -180,19 +180,20 @@ HF_API HF_MUST_CHECK int hf_carry_copy(struct hf_carry **copy,
 				       struct hf_error *err);
 
 /**
- * hf_carry_map_ahead() - map the memory of a set before it is needed
+ * hf_carry_prepare() - make what a set will need before it is needed
  * @carry: a set that was received while its owner goes on
  *
- * What hf_device_adopt() and what comes after it would touch for the first
- * time, in the middle of a hand-over, is touched here. Nothing is read but to
+ * What hf_device_adopt() and hf_driver_restore() would make, and touch for the
+ * first time, in the middle of a hand-over, is made here: its memory is mapped,
+ * and the driver's control thread waits for its driver. Nothing is read but to
  * touch it, and nothing is written. Best effort.
  *
  * Context: any thread; may take long for much memory.
  */
-HF_API void hf_carry_map_ahead(struct hf_carry *carry);
+HF_API void hf_carry_prepare(struct hf_carry *carry);
 
 /**
- * hf_carry_use_maps() - let a set have what was mapped ahead for another
+ * hf_carry_use_prepared() - let a set have what was made ahead for another
  * @carry: the set that the owner left
  * @early: the set that it had shown; gone afterwards
  *
@@ -201,7 +202,8 @@ HF_API void hf_carry_map_ahead(struct hf_carry *carry);
  *
  * Context: any thread; never blocks.
  */
-HF_API void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early);
+HF_API void hf_carry_use_prepared(struct hf_carry *carry,
+				  struct hf_carry *early);
 
 /**
  * hf_carry_take_memory() - memory of the program's own that was mapped ahead
@@ -363,7 +365,7 @@ HF_API HF_MUST_CHECK int hf_keeper_get_on(int socket, const char *name,
  * hf_keeper_preview_on() - see a set while its owner goes on
  * @socket: from hf_keeper_connect(); stays open
  * @name: of the set
- * @carry: receives a copy of the set, for hf_carry_map_ahead(); the device is
+ * @carry: receives a copy of the set, for hf_carry_prepare(); the device is
  *         not to be had with it
  * @err: what went wrong; may be NULL
  *
@@ -430,6 +432,21 @@ HF_API bool hf_handover_asked(const void *message, size_t len_bytes);
  * Return: whether it does.
  */
 HF_API bool hf_handover_rest_asked(const void *message, size_t len_bytes);
+
+/**
+ * hf_handover_announce() - tell one that asked that the set is about to come
+ * @socket: where a question came from that hf_handover_rest_asked() says yes to
+ * @err: what went wrong; may be NULL
+ *
+ * Right before hf_driver_save(): the successor wakes up meanwhile, and looks
+ * for the set without sleeping, for a millisecond. hf_handover_give_rest()
+ * follows; or hf_handover_give() with a refusal, where the driver cannot be
+ * saved.
+ *
+ * Context: blocks, five seconds at most.
+ * Return: 0 or a negative errno.
+ */
+HF_API HF_MUST_CHECK int hf_handover_announce(int socket, struct hf_error *err);
 
 /**
  * hf_handover_give() - answer one that asked

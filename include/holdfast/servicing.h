@@ -22,6 +22,19 @@ extern "C" {
 struct hf_carry;
 
 /**
+ * hf_driver_prepare_save() - make ready for hf_driver_save()
+ * @drv: a driver in any state
+ *
+ * Has the controller asked ahead for what a successor looks at before it goes
+ * on, and waits five milliseconds at most for the answers to be there: time
+ * that a successor would take while nothing goes on. What is asked is good for
+ * 50 ms. Best effort, and not needed: without it the successor asks.
+ *
+ * Context: control path; I/O goes on meanwhile.
+ */
+HF_API void hf_driver_prepare_save(struct hf_driver *drv);
+
+/**
  * hf_driver_save() - stop at a point that a successor can go on from
  * @drv: a driver that is ready, or resets its controller
  * @bytes: receives the saved state, a Protocol Buffers message, for free()

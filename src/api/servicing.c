@@ -22,6 +22,11 @@
 #include "runtime/carry.h"
 #include "runtime/runtime.h"
 
+void hf_driver_prepare_save(struct hf_driver *drv)
+{
+	hf_save_prepare(drv);
+}
+
 int hf_driver_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 		   struct hf_error *err)
 {
@@ -219,6 +224,8 @@ int hf_device_adopt(struct hf_device **device, struct hf_carry *carry,
 	hf_steps_append(&steps, &(*device)->steps);
 	(*device)->steps = steps;
 	(*device)->inherited = ledger;
+	(*device)->spare = carry->spare;
+	carry->spare = NULL;
 	return 0;
 }
 

@@ -124,6 +124,7 @@ void hf_device_release(struct hf_device *dev, enum hf_release how)
 	}
 	struct hf_ledger inherited = dev->inherited;
 
+	hf_spare_free(dev->spare);
 	dev->ops->destroy(dev, how);
 	/* Its lock goes last: until then nobody takes over what is being
 	 * stopped and unmapped here. */
@@ -193,6 +194,15 @@ int hf_reg_read_many(struct hf_device *dev, struct hf_reg_read *reads,
 					reads[i].size_bytes, &reads[i].value);
 	}
 	return rc;
+}
+
+void hf_reg_read_ahead(struct hf_device *dev, const struct hf_reg_read *reads,
+		       uint32_t count)
+{
+	assert(count <= HF_REG_READS_MAX);
+	if (dev->ops->reg_read_ahead != NULL) {
+		dev->ops->reg_read_ahead(dev, reads, count);
+	}
 }
 
 int hf_reg_write32(struct hf_device *dev, uint32_t offset, uint32_t value)

@@ -9,6 +9,7 @@
 
 #include "base/barrier.h"
 #include "base/log.h"
+#include "base/spare.h"
 #include "base/steps.h"
 #include "device/dma.h"
 #include "device/fdset.h"
@@ -56,6 +57,11 @@ struct hf_device_ops {
 	 * after the other is as good. */
 	int (*reg_read_many)(struct hf_device *dev, struct hf_reg_read *reads,
 			     uint32_t count);
+	/* Has what a successor is going to read together ready for it, and
+	 * waits a moment for that. Best effort. NULL where there is nothing to
+	 * be gained. */
+	void (*reg_read_ahead)(struct hf_device *dev,
+			       const struct hf_reg_read *reads, uint32_t count);
 
 	/* How many vectors there are; 1 or more on a device that works. */
 	uint32_t (*irq_count)(struct hf_device *dev);
@@ -108,7 +114,8 @@ struct hf_device {
 	struct hf_dma dma;
 	/* Of a device that was taken over: what its driver left. */
 	struct hf_ledger inherited;
-	struct hf_steps steps; /* of taking it over, and of restoring */
+	struct hf_steps steps;  /* of taking it over, and of restoring */
+	struct hf_spare *spare; /* for its driver's control thread, or NULL */
 	/* How often descriptors came that ops->carry shows, or went: the number
 	 * of one may be another's by now. Atomic. */
 	uint64_t fds_changes;
@@ -145,6 +152,9 @@ HF_MUST_CHECK int hf_reg_read64(struct hf_device *dev, uint32_t offset,
 /* @count up to HF_REG_READS_MAX. */
 HF_MUST_CHECK int hf_reg_read_many(struct hf_device *dev,
 				   struct hf_reg_read *reads, uint32_t count);
+/* See reg_read_ahead. */
+void hf_reg_read_ahead(struct hf_device *dev, const struct hf_reg_read *reads,
+		       uint32_t count);
 HF_MUST_CHECK int hf_reg_write32(struct hf_device *dev, uint32_t offset,
 				 uint32_t value);
 HF_MUST_CHECK int hf_reg_write64(struct hf_device *dev, uint32_t offset,

@@ -37,18 +37,10 @@ static int may_shrink(const struct hf_dma *dma, struct hf_error *err,
 			    dma->dev->id, what);
 }
 
-static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
-			struct hf_error *err)
+static int map_registry_file(struct hf_dma *dma, struct hf_error *err)
 {
 	struct stat st;
 
-	dma->registry_fd = hf_fdset_take(set, "dma-registry");
-	if (dma->registry_fd < 0) {
-		return hf_error_set(err, -ENOENT,
-				    "%s: the descriptor of the DMA memory's "
-				    "registry was not handed over",
-				    dma->dev->id);
-	}
 	if (!hf_keeps_its_size(dma->registry_fd)) {
 		return may_shrink(dma, err, "the registry of DMA memory");
 	}
@@ -56,18 +48,32 @@ static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
 	    st.st_size != (off_t)sizeof(*dma->registry)) {
 		return bad(dma, err, "its size, version", 0);
 	}
+	/* All of it is read: one call is cheaper than many faults. */
+	dma->registry = hf_dma_map_shared(dma->registry_fd,
+					  sizeof(*dma->registry), MAP_POPULATE);
+	return dma->registry != NULL
+		       ? 0
+		       : hf_error_set(err, -ENOMEM,
+				      "%s: the registry of DMA memory cannot "
+				      "be mapped",
+				      dma->dev->id);
+}
+
+static int map_registry(struct hf_dma *dma, struct hf_fdset *set,
+			struct hf_error *err)
+{
+	dma->registry_fd = hf_fdset_take(set, "dma-registry");
+	if (dma->registry_fd < 0) {
+		return hf_error_set(err, -ENOENT,
+				    "%s: the descriptor of the DMA memory's "
+				    "registry was not handed over",
+				    dma->dev->id);
+	}
 	dma->registry = hf_fdset_take_map(set, dma->registry_fd,
 					  sizeof(*dma->registry));
-	if (dma->registry == NULL) {
-		/* All of it is read: one call is cheaper than many faults. */
-		dma->registry = hf_dma_map_shared(
-			dma->registry_fd, sizeof(*dma->registry), MAP_POPULATE);
-	}
-	if (dma->registry == NULL) {
-		return hf_error_set(err, -ENOMEM,
-				    "%s: the registry of DMA memory cannot be "
-				    "mapped",
-				    dma->dev->id);
+	int rc = dma->registry == NULL ? map_registry_file(dma, err) : 0;
+	if (rc != 0) {
+		return rc;
 	}
 	if (dma->registry->magic != HF_REGISTRY_MAGIC ||
 	    dma->registry->version != HF_REGISTRY_VERSION ||
@@ -112,11 +118,74 @@ static bool file_holds(int fd, uint64_t offset, uint64_t len_bytes)
 	       hf_range_within(offset, len_bytes, (uint64_t)st.st_size);
 }
 
+/* What was mapped ahead was found to keep its size, and has it. */
+static int map_file(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
+		    void **vaddr, struct hf_error *err)
+{
+	const struct hf_registry_region *entry = &dma->registry->regions[index];
+	int fd = dma->regions[index].map.fd;
+
+	*vaddr = entry->fd_offset == 0
+			 ? hf_fdset_take_map(set, fd, entry->len_bytes)
+			 : NULL;
+	if (*vaddr != NULL) {
+		return 0;
+	}
+	/* What the caller registered is the caller's, as it has made it. */
+	if (entry->kind == HF_REGION_POOL && !hf_keeps_its_size(fd)) {
+		return may_shrink(dma, err, "a pool of DMA memory");
+	}
+	if (!file_holds(fd, entry->fd_offset, entry->len_bytes)) {
+		return hf_error_set(err, -EINVAL,
+				    "%s: DMA memory %u is smaller than the "
+				    "%llu bytes that the registry says",
+				    dma->dev->id, index,
+				    (unsigned long long)entry->len_bytes);
+	}
+	*vaddr = mmap(NULL, entry->len_bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED, fd, (off_t)entry->fd_offset);
+	return *vaddr != MAP_FAILED
+		       ? 0
+		       : hf_error_set(err, -ENOMEM,
+				      "%s: DMA memory %u cannot be mapped",
+				      dma->dev->id, index);
+}
+
+static int use_region(struct hf_dma *dma, uint32_t index, void *vaddr,
+		      struct hf_error *err)
+{
+	const struct hf_registry_region *entry = &dma->registry->regions[index];
+	struct hf_dma_region *region = &dma->regions[index];
+
+	if (hf_iova_map_add(&dma->map, vaddr, entry->len_bytes, entry->iova) !=
+	    0) {
+		munmap(vaddr, entry->len_bytes);
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory to find DMA memory %u by",
+				    dma->dev->id, index);
+	}
+	region->map.vaddr = vaddr;
+	region->adopted = true;
+	dma->regions_end = index + 1; /* they come in this order */
+	if (entry->kind != HF_REGION_POOL) {
+		return 0;
+	}
+	region->pages = entry->len_bytes / HF_DMA_PAGE;
+	region->used = calloc((region->pages + 63) / 64, sizeof(*region->used));
+	return region->used != NULL
+		       ? 0
+		       : hf_error_set(err, -ENOMEM,
+				      "%s: no memory to keep track of DMA "
+				      "memory %u",
+				      dma->dev->id, index);
+}
+
 static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 		      struct hf_error *err)
 {
 	const struct hf_registry_region *entry = &dma->registry->regions[index];
 	struct hf_dma_region *region = &dma->regions[index];
+	void *vaddr;
 
 	region->map = (struct hf_dma_mapping){
 		.iova = entry->iova,
@@ -135,49 +204,8 @@ static int map_region(struct hf_dma *dma, struct hf_fdset *set, uint32_t index,
 				    (unsigned long long)entry->len_bytes,
 				    (unsigned long long)entry->iova);
 	}
-	/* What the caller registered is the caller's, as it has made it. */
-	if (entry->kind == HF_REGION_POOL &&
-	    !hf_keeps_its_size(region->map.fd)) {
-		return may_shrink(dma, err, "a pool of DMA memory");
-	}
-	if (!file_holds(region->map.fd, entry->fd_offset, entry->len_bytes)) {
-		return hf_error_set(err, -EINVAL,
-				    "%s: DMA memory %u is smaller than the "
-				    "%llu bytes that the registry says",
-				    dma->dev->id, index,
-				    (unsigned long long)entry->len_bytes);
-	}
-	void *vaddr = entry->fd_offset == 0
-			      ? hf_fdset_take_map(set, region->map.fd,
-						  entry->len_bytes)
-			      : NULL;
-	if (vaddr == NULL) {
-		vaddr = mmap(NULL, entry->len_bytes, PROT_READ | PROT_WRITE,
-			     MAP_SHARED, region->map.fd,
-			     (off_t)entry->fd_offset);
-	}
-	if (vaddr == MAP_FAILED ||
-	    hf_iova_map_add(&dma->map, vaddr, entry->len_bytes, entry->iova) !=
-		    0) {
-		return hf_error_set(err, -ENOMEM,
-				    "%s: DMA memory %u cannot be mapped",
-				    dma->dev->id, index);
-	}
-	region->map.vaddr = vaddr;
-	region->adopted = true;
-	dma->regions_end = index + 1; /* they come in this order */
-	if (entry->kind == HF_REGION_POOL) {
-		region->pages = entry->len_bytes / HF_DMA_PAGE;
-		region->used = calloc((region->pages + 63) / 64,
-				      sizeof(*region->used));
-		if (region->used == NULL) {
-			return hf_error_set(err, -ENOMEM,
-					    "%s: no memory to keep track of "
-					    "DMA memory %u",
-					    dma->dev->id, index);
-		}
-	}
-	return 0;
+	int rc = map_file(dma, set, index, &vaddr, err);
+	return rc == 0 ? use_region(dma, index, vaddr, err) : rc;
 }
 
 static bool place_block(struct hf_dma *dma,

@@ -42,6 +42,12 @@ static int vu_reg_read_many(struct hf_device *dev, struct hf_reg_read *reads,
 	return hf_vfu_registers_read(hf_vfio_user_of(dev), reads, count);
 }
 
+static void vu_reg_read_ahead(struct hf_device *dev,
+			      const struct hf_reg_read *reads, uint32_t count)
+{
+	hf_vfu_registers_leave(hf_vfio_user_of(dev), reads, count);
+}
+
 static int vu_reg_write(struct hf_device *dev, uint32_t offset,
 			uint32_t size_bytes, uint64_t value)
 {
@@ -212,6 +218,7 @@ static const struct hf_device_ops vfio_user_ops = {
 	.kind = "vfio-user",
 	.reg_read = vu_reg_read,
 	.reg_read_many = vu_reg_read_many,
+	.reg_read_ahead = vu_reg_read_ahead,
 	.reg_write = vu_reg_write,
 	.irq_count = vu_irq_count,
 	.irq_map = vu_irq_map,

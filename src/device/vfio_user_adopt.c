@@ -30,20 +30,14 @@ static int same_function(const struct hf_vfio_user *vu, const uint8_t *id,
 			    vu->dev.pci_device);
 }
 
-/*
- * After a planned hand-over nothing is under way on the connection: the
- * socket tells whether the server has gone. After a crash,
- * one request collects the replies that the predecessor left. What it was doing
- * to the interrupts is done again: either order of events ends the same way.
- */
-static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
+/* After a crash, one request collects the replies that the predecessor left.
+ * What it was doing to the interrupts is done again: either order of events
+ * ends the same way. */
+static int collect(struct hf_vfio_user *vu, struct hf_error *err)
 {
 	uint32_t interrupted = vu->conn.interrupted_command;
 	uint8_t id[4];
 
-	if (!vu->conn.stale_expected) {
-		return hf_vfu_conn_peer(&vu->conn, err);
-	}
 	int rc = hf_vfu_region_read(vu, VFIO_PCI_CONFIG_REGION_INDEX, 0, id,
 				    sizeof(id), err);
 	if (rc == 0) {
@@ -52,6 +46,21 @@ static int vu_go_on(struct hf_vfio_user *vu, struct hf_error *err)
 	if (rc == 0 && (interrupted == VFU_DEVICE_SET_IRQS ||
 			interrupted == VFU_REGION_WRITE)) {
 		rc = hf_vfu_irq_repeat(vu, err);
+	}
+	return rc;
+}
+
+/* After a planned hand-over nothing is under way on the connection but what the
+ * predecessor asked for us: the socket tells whether the server has gone. */
+static int vu_go_on(struct hf_vfio_user *vu, const struct hf_reg_read *ahead,
+		    uint32_t ahead_count, struct hf_error *err)
+{
+	bool inherited = hf_vfu_registers_inherit(vu, ahead, ahead_count);
+
+	int rc = vu->conn.stale_expected ? collect(vu, err)
+					 : hf_vfu_conn_peer(&vu->conn, err);
+	if (rc == 0 && !inherited && ahead_count > 0) {
+		rc = hf_vfu_registers_ask(vu, ahead, ahead_count, err);
 	}
 	return rc;
 }
@@ -77,10 +86,7 @@ int hf_vfio_user_adopt(struct hf_device **out, struct hf_fdset *set,
 		hf_vfu_map_doorbells(vu);
 		hf_vfu_set_limits(vu);
 		hf_steps_mark(&vu->dev.steps, "take the connection");
-		rc = vu_go_on(vu, err);
-		if (rc == 0 && ahead_count > 0) {
-			rc = hf_vfu_registers_ask(vu, ahead, ahead_count, err);
-		}
+		rc = vu_go_on(vu, ahead, ahead_count, err);
 		hf_steps_mark(&vu->dev.steps, "hear from the server");
 	}
 	if (rc == 0) {

@@ -11,6 +11,12 @@
 #include "device/vfio_user_conn.h"
 #include "device/vfio_user_serve.h"
 
+/* Replies to several requests are waited for so long in one go. */
+#define GATHER_NS HF_NS_PER_MS
+
+/* Replies that are taken together, at most: several registers'. */
+#define TOGETHER_BYTES 1024u
+
 /* Errors above this are no errno of Linux. */
 #define ERRNO_MAX 4095u
 
@@ -321,20 +327,80 @@ static int take_all(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 	return rc;
 }
 
+/* The payload, if it is the reply that is due, of its only possible length. */
+static bool fits(const struct vfu_header *sent, const struct hf_vfu_call *call,
+		 const struct vfu_header *got)
+{
+	return call->reply_min_bytes == call->reply_max_bytes &&
+	       got->flags == VFU_FLAG_TYPE_REPLY && got->id == sent->id &&
+	       got->command == sent->command &&
+	       got->size == sizeof(*got) + call->reply_min_bytes;
+}
+
+/* All of them in one turn, if they stand in the socket just as they are due:
+ * messages are many calls of the kernel otherwise. False: nothing was taken. */
+static bool take_together(struct hf_vfu_conn *conn)
+{
+	struct hf_vfu_ahead *ahead = &conn->ahead;
+	uint8_t bytes[TOGETHER_BYTES];
+	uint32_t at = 0;
+
+	if (ahead->reply_bytes > sizeof(bytes) || conn->stale_expected ||
+	    hf_vfu_socket_peek(conn->fd, bytes, ahead->reply_bytes) !=
+		    ahead->reply_bytes) {
+		return false;
+	}
+	for (uint32_t i = 0; i < ahead->count; i++) {
+		struct hf_vfu_call *call = &ahead->calls[i];
+		struct vfu_header header;
+
+		memcpy(&header, bytes + at, sizeof(header));
+		if (!fits(&ahead->sent[i], call, &header)) {
+			return false;
+		}
+		call->reply_bytes = call->reply_min_bytes;
+		memcpy(call->reply, bytes + at + sizeof(header),
+		       call->reply_bytes);
+		at += header.size;
+	}
+	if (hf_vfu_socket_skip(conn->fd, bytes, at) != 0) {
+		return false;
+	}
+	__atomic_store_n(&conn->journal->pending, 0, __ATOMIC_RELEASE);
+	return true;
+}
+
 /* Replies come in order, so that those come first. Lock held. */
 static void take_ahead(struct hf_vfu_conn *conn)
 {
 	struct hf_vfu_ahead *ahead = &conn->ahead;
 
 	if (ahead->count > 0) {
-		hf_vfu_socket_gather(conn->fd, ahead->reply_bytes);
-		ahead->rc = take_all(conn, ahead->calls, ahead->count,
-				     ahead->deadline_ns, ahead->sent, 0, NULL);
+		/* Before the first is taken: no successor may wait for it. */
+		__atomic_store_n(&conn->journal->left_ns, 0, __ATOMIC_RELEASE);
+		hf_vfu_socket_gather(conn->fd, ahead->reply_bytes, GATHER_NS);
+		ahead->rc = 0;
+		if (!take_together(conn)) {
+			ahead->rc = take_all(conn, ahead->calls, ahead->count,
+					     ahead->deadline_ns, ahead->sent, 0,
+					     NULL);
+		}
 		if (ahead->rc == 0 && hf_vfu_conn_lost(conn)) {
 			ahead->rc = -ENODEV;
 		}
 		ahead->count = 0;
 	}
+}
+
+static uint32_t reply_bytes(const struct hf_vfu_call *calls, uint32_t count)
+{
+	uint32_t bytes = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		bytes += (uint32_t)sizeof(struct vfu_header) +
+			 calls[i].reply_min_bytes;
+	}
+	return bytes;
 }
 
 int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
@@ -349,14 +415,41 @@ int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 	int rc = send_all(conn, calls, count, ahead->deadline_ns, ahead->sent,
 			  err);
 	ahead->count = rc == 0 ? count : 0;
-	ahead->reply_bytes = 0;
-	for (uint32_t i = 0; i < count; i++) {
-		ahead->reply_bytes += (uint32_t)sizeof(struct vfu_header) +
-				      calls[i].reply_min_bytes;
-	}
+	ahead->reply_bytes = reply_bytes(calls, count);
 	ahead->rc = rc;
 	pthread_mutex_unlock(&conn->lock);
 	return rc;
+}
+
+void hf_vfu_call_ahead_await(const struct hf_vfu_conn *conn,
+			     uint64_t timeout_ns)
+{
+	hf_vfu_socket_gather(conn->fd, conn->ahead.reply_bytes, timeout_ns);
+}
+
+bool hf_vfu_call_ahead_inherit(struct hf_vfu_conn *conn,
+			       struct hf_vfu_call *calls, uint32_t count)
+{
+	struct hf_vfu_ahead *ahead = &conn->ahead;
+	uint16_t first = conn->stale_first;
+
+	assert(count > 0 && count <= HF_VFU_CALLS_MAX);
+	for (uint32_t i = 0; i < count; i++) {
+		ahead->sent[i] = (struct vfu_header){
+			.id = (uint16_t)(first + i),
+			.command = (uint16_t)calls[i].command,
+		};
+	}
+	if (!conn->stale_expected ||
+	    conn->journal->pending != pending_word(&ahead->sent[count - 1])) {
+		return false;
+	}
+	ahead->calls = calls;
+	ahead->count = count;
+	ahead->deadline_ns = hf_deadline_ms(conn->timeout_ms);
+	ahead->reply_bytes = reply_bytes(calls, count);
+	conn->stale_expected = false;
+	return true;
 }
 
 int hf_vfu_call_ahead_take(struct hf_vfu_conn *conn)

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/sealed.h"
 
 const char *hf_vfu_command_name(uint32_t command)
@@ -101,7 +102,7 @@ int hf_vfu_conn_init(struct hf_vfu_conn *conn, const char *name,
 		.fd = -1,
 		.journal_fd = -1,
 	};
-	pthread_mutex_init(&conn->lock, NULL);
+	hf_mutex_init(&conn->lock);
 	conn->payload = malloc(HF_VFU_PAYLOAD_BYTES);
 	conn->memory = calloc(HF_VFU_MEMORY_MAX, sizeof(*conn->memory));
 	conn->hangup_fd = epoll_create1(EPOLL_CLOEXEC);

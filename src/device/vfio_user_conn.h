@@ -40,6 +40,14 @@ struct hf_vfu_journal {
 	uint32_t irq_wired;
 	uint64_t round_trips;
 	uint64_t posted;
+	/* The replies to what is pending, from the oldest on, are left to a
+	 * successor: since when, or 0; and which registers they are of. */
+	uint64_t left_ns;
+	uint32_t left_count;
+	struct {
+		uint32_t offset;
+		uint32_t size_bytes;
+	} left[HF_VFU_CALLS_MAX];
 };
 
 enum {
@@ -167,6 +175,14 @@ HF_MUST_CHECK int hf_vfu_call_ahead(struct hf_vfu_conn *conn,
 				    struct hf_vfu_call *calls, uint32_t count,
 				    struct hf_error *err);
 HF_MUST_CHECK int hf_vfu_call_ahead_take(struct hf_vfu_conn *conn);
+/* Between the halves: until the replies can be taken without waiting, or for so
+ * long. */
+void hf_vfu_call_ahead_await(const struct hf_vfu_conn *conn,
+			     uint64_t timeout_ns);
+/* The first half was a predecessor's, which has taken none of the replies.
+ * False: what it left is not @count requests of this command. */
+bool hf_vfu_call_ahead_inherit(struct hf_vfu_conn *conn,
+			       struct hf_vfu_call *calls, uint32_t count);
 
 /* The same without a reply: whether it worked is not told. */
 HF_MUST_CHECK int hf_vfu_post(struct hf_vfu_conn *conn,

@@ -6,8 +6,22 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "device/vfio_user_setup.h"
+
+/* A server that looks at its socket now and then does so within this. */
+#define AWAIT_NS (5 * HF_NS_PER_MS)
+
+/* What registers held longer ago is not what they hold. */
+#define FRESH_NS (50 * HF_NS_PER_MS)
+
+static bool is_fresh(uint64_t asked_ns)
+{
+	uint64_t now = hf_now_ns();
+
+	return asked_ns <= now && now - asked_ns < FRESH_NS;
+}
 
 static void prepare(struct hf_vfu_registers *registers,
 		    const struct hf_reg_read *reads, uint32_t count)
@@ -63,20 +77,93 @@ static bool are_the_same(const struct hf_vfu_registers *registers,
 	return same;
 }
 
+static struct hf_vfu_registers *make(const struct hf_reg_read *reads,
+				     uint32_t count)
+{
+	struct hf_vfu_registers *registers = calloc(1, sizeof(*registers));
+
+	if (registers != NULL) {
+		prepare(registers, reads, count);
+	}
+	return registers;
+}
+
 int hf_vfu_registers_ask(struct hf_vfio_user *vu,
 			 const struct hf_reg_read *reads, uint32_t count,
 			 struct hf_error *err)
 {
 	assert(vu->asked == NULL);
-	vu->asked = calloc(1, sizeof(*vu->asked));
+	vu->asked = make(reads, count);
 	if (vu->asked == NULL) {
 		return hf_error_set(err, -ENOMEM,
 				    "%s: no memory to read registers",
 				    vu->dev.id);
 	}
-	prepare(vu->asked, reads, count);
 	return hf_vfu_call_ahead(&vu->conn, vu->asked->calls, count, err);
 }
+
+/* ------------------------------------------------------- for a successor */
+
+void hf_vfu_registers_leave(struct hf_vfio_user *vu,
+			    const struct hf_reg_read *reads, uint32_t count)
+{
+	struct hf_vfu_journal *journal = vu->conn.journal;
+	struct hf_vfu_registers *before = vu->asked;
+	uint64_t asked_ns = hf_now_ns();
+
+	vu->asked = NULL;
+	if (before != NULL) {
+		(void)!hf_vfu_call_ahead_take(&vu->conn);
+		free(before);
+	}
+	if (hf_vfu_registers_ask(vu, reads, count, NULL) != 0) {
+		return; /* whoever reads them next is told why */
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		journal->left[i].offset = reads[i].offset;
+		journal->left[i].size_bytes = reads[i].size_bytes;
+	}
+	journal->left_count = count;
+	__atomic_store_n(&journal->left_ns, asked_ns, __ATOMIC_RELEASE);
+	/* Whatever this process goes on to read is not what it was now. */
+	vu->asked->others = true;
+	hf_vfu_call_ahead_await(&vu->conn, AWAIT_NS);
+}
+
+static bool were_left(const struct hf_vfu_journal *journal,
+		      const struct hf_reg_read *reads, uint32_t count)
+{
+	bool same = journal->left_count == count;
+
+	for (uint32_t i = 0; same && i < count; i++) {
+		same = journal->left[i].offset == reads[i].offset &&
+		       journal->left[i].size_bytes == reads[i].size_bytes;
+	}
+	return same;
+}
+
+bool hf_vfu_registers_inherit(struct hf_vfio_user *vu,
+			      const struct hf_reg_read *reads, uint32_t count)
+{
+	const struct hf_vfu_journal *journal = vu->conn.journal;
+	uint64_t left_ns = __atomic_load_n(&journal->left_ns, __ATOMIC_ACQUIRE);
+
+	assert(vu->asked == NULL);
+	if (count == 0 || left_ns == 0 || !is_fresh(left_ns) ||
+	    !were_left(journal, reads, count)) {
+		return false;
+	}
+	struct hf_vfu_registers *left = make(reads, count);
+	if (left == NULL ||
+	    !hf_vfu_call_ahead_inherit(&vu->conn, left->calls, count)) {
+		free(left);
+		return false;
+	}
+	vu->asked = left;
+	return true;
+}
+
+/* ---------------------------------------------------------------- reading */
 
 /* Return: true when they had been asked for, with the result in @rc. */
 static bool take_asked(struct hf_vfio_user *vu, struct hf_reg_read *reads,
@@ -89,7 +176,7 @@ static bool take_asked(struct hf_vfio_user *vu, struct hf_reg_read *reads,
 	}
 	*rc = hf_vfu_call_ahead_take(&vu->conn);
 	vu->asked = NULL;
-	bool same = are_the_same(asked, reads, count);
+	bool same = !asked->others && are_the_same(asked, reads, count);
 	if (same && *rc == 0) {
 		*rc = take_values(vu, asked, reads);
 	}

@@ -8,6 +8,7 @@
 /* What is under way, and room for the replies. */
 struct hf_vfu_registers {
 	uint32_t count;
+	bool others; /* the values are not for this process */
 	struct hf_reg_read reads[HF_REG_READS_MAX];
 	struct vfu_region_access asks[HF_REG_READS_MAX];
 	struct {
@@ -22,6 +23,15 @@ struct hf_vfu_registers {
 HF_MUST_CHECK int hf_vfu_registers_ask(struct hf_vfio_user *vu,
 				       const struct hf_reg_read *reads,
 				       uint32_t count, struct hf_error *err);
+
+/* Asks for a successor, and waits a moment: it takes the replies, by
+ * hf_vfu_registers_inherit(), if it comes soon. Whoever comes later, or knows
+ * nothing of them, drops them. */
+void hf_vfu_registers_leave(struct hf_vfio_user *vu,
+			    const struct hf_reg_read *reads, uint32_t count);
+/* False: nobody has asked for these registers just now. */
+bool hf_vfu_registers_inherit(struct hf_vfio_user *vu,
+			      const struct hf_reg_read *reads, uint32_t count);
 
 HF_MUST_CHECK int hf_vfu_registers_read(struct hf_vfio_user *vu,
 					struct hf_reg_read *reads,

@@ -29,9 +29,8 @@
  * has not grown for so long, is taken as it comes. */
 #define PARTIAL_PATIENCE_NS (20 * HF_NS_PER_MS)
 
-/* So often, and for so long, messages are waited for that come in a row. */
+/* So often it is looked whether all have come that come in a row. */
 #define GATHER_STEP_NS UINT64_C(30000)
-#define GATHER_NS      HF_NS_PER_MS
 
 static int cannot_reach(const char *name, int error, struct hf_error *err)
 {
@@ -306,14 +305,31 @@ static int bytes_waiting(int fd, uint32_t *bytes)
 	return 0;
 }
 
-void hf_vfu_socket_gather(int fd, uint32_t bytes)
+void hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns)
 {
-	uint64_t deadline_ns = hf_now_ns() + GATHER_NS;
+	uint64_t deadline_ns = hf_now_ns() + timeout_ns;
 	uint32_t waiting = 0;
 
 	while (bytes_waiting(fd, &waiting) == 0 && waiting < bytes &&
 	       wait_for_more(fd, GATHER_STEP_NS, deadline_ns) == 0) {
 	}
+}
+
+uint32_t hf_vfu_socket_peek(int fd, void *bytes, uint32_t len_bytes)
+{
+	ssize_t seen = recv(fd, bytes, len_bytes, MSG_PEEK | MSG_DONTWAIT);
+
+	return seen > 0 ? (uint32_t)seen : 0;
+}
+
+int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes)
+{
+	ssize_t got = recv(fd, bytes, len_bytes, MSG_DONTWAIT);
+
+	if (got < 0) {
+		return -errno;
+	}
+	return (uint32_t)got == len_bytes ? 0 : -EPROTO;
 }
 
 /* Looks at the header without taking it. */

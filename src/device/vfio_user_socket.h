@@ -67,9 +67,15 @@ HF_MUST_CHECK int hf_vfu_socket_send_many(int fd, uint64_t deadline_ns,
 					  const struct hf_vfu_out *outs,
 					  uint32_t count);
 
-/* Sleeps until @bytes stand in the socket, or for a moment: the peer does not
+/* The next bytes of the stream, which stay there, and their end: how many there
+ * are, up to the next descriptors. */
+uint32_t hf_vfu_socket_peek(int fd, void *bytes, uint32_t len_bytes);
+/* Takes bytes that were seen: 0, or what recv(2) said. */
+HF_MUST_CHECK int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes);
+
+/* Sleeps until @bytes stand in the socket, or for so long: the peer does not
  * have to make way at each of several messages. They may not be there. */
-void hf_vfu_socket_gather(int fd, uint32_t bytes);
+void hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns);
 
 /**
  * hf_vfu_socket_receive() - one message, whole

@@ -169,6 +169,14 @@ uint32_t hf_ctrl_live_reads(struct hf_reg_read reads[HF_CTRL_LIVE_READS],
 	return HF_CTRL_LIVE_READS - (has_crto(cap) ? 0 : 1);
 }
 
+void hf_ctrl_read_ahead(const struct hf_ctrl *ctrl)
+{
+	struct hf_reg_read reads[HF_CTRL_LIVE_READS];
+
+	hf_reg_read_ahead(ctrl->dev, reads,
+			  hf_ctrl_live_reads(reads, ctrl->cap));
+}
+
 int hf_ctrl_probe_live(struct hf_ctrl *ctrl, struct hf_device *dev,
 		       uint64_t cap, struct hf_ctrl_live *live,
 		       struct hf_error *err)

@@ -52,6 +52,9 @@ enum {
 uint32_t hf_ctrl_live_reads(struct hf_reg_read reads[HF_CTRL_LIVE_READS],
 			    uint64_t cap);
 
+/* Has them read for a successor that probes soon. */
+void hf_ctrl_read_ahead(const struct hf_ctrl *ctrl);
+
 /* As if these had been read just now. Return: as hf_ctrl_probe(). */
 HF_MUST_CHECK int hf_ctrl_assume(struct hf_ctrl *ctrl, struct hf_device *dev,
 				 uint64_t cap, uint32_t vs,

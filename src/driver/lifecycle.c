@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "driver/bring_up.h"
 #include "driver/deadline.h"
 #include "driver/ioqueues.h"
@@ -169,8 +170,8 @@ static void init_locks(struct hf_driver *drv)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&drv->control, NULL);
-	pthread_mutex_init(&drv->progress_lock, NULL);
+	hf_mutex_init(&drv->control);
+	hf_mutex_init(&drv->progress_lock);
 	hf_keep_init(&drv->keep);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

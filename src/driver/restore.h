@@ -6,6 +6,8 @@
 #include "driver/driver.h"
 #include "holdfast/servicing.h"
 
+/* As hf_driver_prepare_save(). */
+void hf_save_prepare(struct hf_driver *drv);
 /* As hf_driver_save(), resume and drain; the runtime's threads stand still. */
 int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 	    struct hf_error *err);

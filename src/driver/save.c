@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "driver/bring_up.h"
+#include "driver/ctrl.h"
 #include "driver/policy.h"
 #include "driver/restore.h"
 #include "namespace/inflight.h"
@@ -43,6 +44,15 @@ static void cancel_not_begun(struct hf_driver *drv)
 			hf_qpair_cancel_idle(drv->io[i], -ECANCELED);
 		}
 	}
+}
+
+void hf_save_prepare(struct hf_driver *drv)
+{
+	pthread_mutex_lock(&drv->control);
+	if (hf_driver_state(drv) == HF_DRIVER_READY && !drv->saved) {
+		hf_ctrl_read_ahead(&drv->ctrl);
+	}
+	pthread_mutex_unlock(&drv->control);
 }
 
 int hf_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,

@@ -30,6 +30,7 @@ void hf_carry_free(struct hf_carry *carry)
 	if (carry == NULL) {
 		return;
 	}
+	hf_spare_free(carry->spare);
 	hf_fdset_unmap(&carry->set);
 	if (carry->owns) {
 		hf_fdset_close(&carry->set);
@@ -145,9 +146,21 @@ int hf_carry_take(struct hf_carry *carry, const char *name)
 	return hf_fdset_take(&carry->set, "%s", name);
 }
 
-void hf_carry_map_ahead(struct hf_carry *carry)
+void hf_carry_prepare(struct hf_carry *carry)
 {
 	hf_fdset_map_ahead(&carry->set);
+	if (carry->spare == NULL) {
+		carry->spare = hf_spare_new();
+	}
+}
+
+void hf_carry_move_prepared(struct hf_carry *to, uint32_t same,
+			    struct hf_carry *from)
+{
+	hf_fdset_move_maps(&to->set, same, &from->set);
+	hf_spare_free(to->spare);
+	to->spare = from->spare;
+	from->spare = NULL;
 }
 
 void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
@@ -158,9 +171,9 @@ void *hf_carry_take_memory(struct hf_carry *carry, const char *name,
 	return fd < 0 ? NULL : hf_fdset_take_map(&carry->set, fd, len_bytes);
 }
 
-void hf_carry_use_maps(struct hf_carry *carry, struct hf_carry *early)
+void hf_carry_use_prepared(struct hf_carry *carry, struct hf_carry *early)
 {
-	hf_fdset_move_maps(&carry->set, 0, &early->set);
+	hf_carry_move_prepared(carry, 0, early);
 	/* Now: closed later, the ledger's descriptor would take the lock with
 	 * it that says who drives the device. */
 	hf_carry_free(early);

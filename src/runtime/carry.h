@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/spare.h"
 #include "device/fdset.h"
 #include "holdfast/servicing.h"
 
@@ -30,10 +31,16 @@ struct hf_carry {
 	uint32_t of_device;
 	uint64_t fds_changes;
 	struct hf_carry_file own[HF_CARRY_OWN_MAX];
+	struct hf_spare *spare; /* for the driver's control thread, or NULL */
 };
 
 /* An empty set, or NULL. */
 struct hf_carry *hf_carry_new(bool owns);
+
+/* Lets @to have what was prepared for @from. Of @to, the first @same
+ * descriptors were in @from. */
+void hf_carry_move_prepared(struct hf_carry *to, uint32_t same,
+			    struct hf_carry *from);
 
 /* How many of the first descriptors of @carry are those of @shown, a set that
  * the same driver made before; NULL was none. */

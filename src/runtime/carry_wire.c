@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -140,6 +141,24 @@ int hf_wire_read_wait(int socket, struct hf_wire_message *message,
 			return rc;
 		}
 	}
+}
+
+int hf_wire_read_soon(int socket, struct hf_wire_message *message,
+		      uint64_t spin_ns, uint64_t deadline_ns)
+{
+	/* Where there is no other processor, nobody would send it. */
+	uint64_t until_ns =
+		sysconf(_SC_NPROCESSORS_ONLN) > 1 ? hf_now_ns() + spin_ns : 0;
+
+	while (!hf_deadline_passed(until_ns)) {
+		int rc = hf_wire_read(socket, message);
+
+		if (rc != -EAGAIN) {
+			return rc;
+		}
+		sched_yield();
+	}
+	return hf_wire_read_wait(socket, message, deadline_ns);
 }
 
 int hf_wire_write_wait(int socket, const void *bytes, size_t len_bytes,
@@ -372,7 +391,7 @@ int hf_wire_receive(struct hf_carry **carry, struct hf_carry *early, int socket,
 		return rc;
 	}
 	if (early != NULL) {
-		hf_fdset_move_maps(&in.carry->set, in.same, &early->set);
+		hf_carry_move_prepared(in.carry, in.same, early);
 	}
 	*carry = hf_wire_in_take(&in);
 	return 0;

@@ -34,6 +34,11 @@ void hf_wire_close_fds(struct hf_wire_message *message);
 HF_MUST_CHECK int hf_wire_read_wait(int socket, struct hf_wire_message *message,
 				    uint64_t deadline_ns);
 
+/* The same for one that is due: this thread does not sleep for the first
+ * @spin_ns, which would take it longer than to look. */
+HF_MUST_CHECK int hf_wire_read_soon(int socket, struct hf_wire_message *message,
+				    uint64_t spin_ns, uint64_t deadline_ns);
+
 /* Sends one message, waiting for room until @deadline_ns. */
 HF_MUST_CHECK int hf_wire_write_wait(int socket, const void *bytes,
 				     size_t len_bytes, const int *fds,

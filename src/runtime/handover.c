@@ -37,24 +37,37 @@ bool hf_handover_preview_asked(const void *message, size_t len_bytes)
 	return is_request(message, len_bytes, HF_KEEPER_PREVIEW);
 }
 
+static int say(int socket, int result, uint64_t deadline_ns,
+	       struct hf_error *err)
+{
+	const struct hf_keeper_answer answer = {
+		.magic = HF_KEEPER_MAGIC,
+		.version = HF_KEEPER_VERSION,
+		.result = result,
+	};
+	int rc = hf_wire_write_wait(socket, &answer, sizeof(answer), NULL, 0,
+				    deadline_ns);
+
+	return rc == 0 ? 0
+		       : hf_error_set(err, rc,
+				      "the successor cannot be answered: %s",
+				      strerror(-rc));
+}
+
+int hf_handover_announce(int socket, struct hf_error *err)
+{
+	return say(socket, 0, hf_deadline_ms(HF_KEEPER_TIMEOUT_MS), err);
+}
+
 int hf_handover_give(int socket, const struct hf_carry *carry, int refusal,
 		     struct hf_error *err)
 {
 	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
-	const struct hf_keeper_answer answer = {
-		.magic = HF_KEEPER_MAGIC,
-		.version = HF_KEEPER_VERSION,
-		.result = carry != NULL ? 0 : refusal,
-	};
-	int rc = hf_wire_write_wait(socket, &answer, sizeof(answer), NULL, 0,
-				    deadline);
+	int rc = say(socket, carry != NULL ? 0 : refusal, deadline, err);
 
-	if (rc != 0) {
-		return hf_error_set(err, rc,
-				    "the successor cannot be answered: %s",
-				    strerror(-rc));
-	}
-	return carry != NULL ? hf_wire_out(carry, 0, socket, deadline, err) : 0;
+	return rc == 0 && carry != NULL
+		       ? hf_wire_out(carry, 0, socket, deadline, err)
+		       : rc;
 }
 
 /* One message, in the best of cases, instead of three: each of them is one for

@@ -17,6 +17,12 @@
 #include "runtime/carry_wire.h"
 #include "runtime/keeper_wire.h"
 
+/* So often an owner may say that it gives the device. */
+#define YES_MAX 2u
+
+/* An owner that has said so is through within this, mostly. */
+#define SOON_NS HF_NS_PER_MS
+
 /* Without it, connect() waits for as long as the other side's backlog is full:
  * for ever, where its process is stopped. 0 is no limit. */
 static int limit_wait(int fd, uint32_t timeout_ms)
@@ -120,15 +126,28 @@ static int judge_answer(const struct hf_wire_message *message, const char *name,
 	return 0;
 }
 
+static int no_answer(const char *name, int rc, struct hf_error *err)
+{
+	return rc == 0 ? 0
+		       : hf_error_set(err, rc, "no answer came about '%s': %s",
+				      name, strerror(-rc));
+}
+
 /* @message: where it is put. */
 static int hear_message(int socket, const char *name, uint64_t deadline_ns,
 			struct hf_wire_message *message, struct hf_error *err)
 {
-	int rc = hf_wire_read_wait(socket, message, deadline_ns);
+	return no_answer(name, hf_wire_read_wait(socket, message, deadline_ns),
+			 err);
+}
 
-	return rc == 0 ? 0
-		       : hf_error_set(err, rc, "no answer came about '%s': %s",
-				      name, strerror(-rc));
+/* After a yes. */
+static int hear_soon(int socket, const char *name, uint64_t deadline_ns,
+		     struct hf_wire_message *message, struct hf_error *err)
+{
+	return no_answer(
+		name, hf_wire_read_soon(socket, message, SOON_NS, deadline_ns),
+		err);
 }
 
 static int hear(int socket, const char *name, uint64_t deadline_ns,
@@ -170,7 +189,8 @@ int hf_keeper_put(const char *path, const char *name,
 	return rc;
 }
 
-/* An owner that was asked for the rest says yes by giving it. */
+/* Yes, and then the set. An owner says yes once more where it is about to give
+ * it, or by giving it. */
 static int hear_set(int socket, const char *name, struct hf_carry *early,
 		    struct hf_carry **carry, uint64_t deadline_ns,
 		    struct hf_error *err)
@@ -183,10 +203,13 @@ static int hear_set(int socket, const char *name, struct hf_carry *early,
 				    "no memory for a set of descriptors");
 	}
 	int rc = hear_message(socket, name, deadline_ns, message, err);
-	if (rc == 0 && !(early != NULL && hf_wire_begins_set(message))) {
+	for (uint32_t i = 0;
+	     rc == 0 && i < YES_MAX && !hf_wire_begins_set(message); i++) {
 		rc = judge_answer(message, name, &count, err);
 		hf_wire_close_fds(message);
-		message->len_bytes = 0;
+		if (rc == 0) {
+			rc = hear_soon(socket, name, deadline_ns, message, err);
+		}
 	}
 	return rc != 0 ? rc
 		       : hf_wire_receive(carry, early, socket, message,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/mutex.h"
 
 static bool process(struct hf_runtime *runtime)
 {
@@ -73,7 +74,11 @@ static int start_control(struct hf_runtime *runtime, struct hf_error *err)
 	pthread_mutex_lock(&drv->progress_lock);
 	drv->leader = true;
 	pthread_mutex_unlock(&drv->progress_lock);
-	int rc = pthread_create(&runtime->control, NULL, control_main, runtime);
+	struct hf_spare *spare = drv->dev->spare;
+
+	drv->dev->spare = NULL;
+	int rc =
+		hf_spare_start(spare, &runtime->control, control_main, runtime);
 	if (rc != 0) {
 		drv->leader = false;
 		return hf_error_set(err, -rc, "%s: no control thread: %s",
@@ -93,7 +98,7 @@ int hf_runtime_create_held(struct hf_driver *drv, struct hf_error *err)
 				    drv->dev->id);
 	}
 	runtime->drv = drv;
-	pthread_mutex_init(&runtime->processes, NULL);
+	hf_mutex_init(&runtime->processes);
 	runtime->threads = drv->options.runtime;
 	drv->runtime = runtime;
 	if (points_init(runtime, drv->options.io_queues) != 0 ||

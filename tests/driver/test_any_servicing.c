@@ -39,6 +39,12 @@ struct told {
 	char why[512]; /* the child's failure */
 };
 
+enum ending {
+	KILLED,
+	SAVED,
+	PREPARED, /* what can be was done before it was saved */
+};
+
 struct ends {
 	struct hf_io io[IOS];
 	uint32_t times[IOS];
@@ -117,11 +123,15 @@ static void hand_over(struct told *told, struct hf_driver *drv, int socket)
 	hf_carry_free(carry);
 }
 
-static void save(struct told *told, struct hf_driver *drv)
+static void save(struct told *told, struct hf_driver *drv, bool prepared)
 {
 	struct hf_error err = {0};
 	uint8_t *bytes = NULL;
 	size_t len = 0;
+
+	if (prepared) {
+		hf_driver_prepare_save(drv);
+	}
 	int rc = hf_driver_save(drv, &bytes, &len, &err);
 
 	if (rc != 0 || len > STATE_BYTES) {
@@ -133,7 +143,7 @@ static void save(struct told *told, struct hf_driver *drv)
 	hf_driver_leave(drv);
 }
 
-static void predecessor(struct told *told, int socket, bool planned,
+static void predecessor(struct told *told, int socket, enum ending ending,
 			enum any_role role)
 {
 	struct hf_driver_options options;
@@ -166,15 +176,15 @@ static void predecessor(struct told *told, int socket, bool planned,
 	memset(memory, 0xee, (size_t)IOS * info.block_bytes);
 	hand_over(told, drv, socket);
 	begin_reads(told, drv, ns, memory);
-	if (planned) {
-		save(told, drv);
+	if (ending != KILLED) {
+		save(told, drv, ending == PREPARED);
 		_exit(0);
 	}
 	kill(getpid(), SIGKILL);
 }
 
 /* The set that the child left, once it is dead. */
-static struct hf_carry *let_one_go(struct told *told, bool planned,
+static struct hf_carry *let_one_go(struct told *told, enum ending ending,
 				   enum any_role role)
 {
 	struct hf_carry *carry = NULL;
@@ -189,7 +199,7 @@ static struct hf_carry *let_one_go(struct told *told, bool planned,
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		close(ends[0]);
-		predecessor(told, ends[1], planned, role);
+		predecessor(told, ends[1], ending, role);
 		_exit(1);
 	}
 	close(ends[1]);
@@ -202,7 +212,8 @@ static struct hf_carry *let_one_go(struct told *told, bool planned,
 	if (rc != 0 || told->why[0] != '\0') {
 		fail_msg("%s %s", told->why, err.message);
 	}
-	assert_int_equal(planned ? WIFEXITED(status) : WIFSIGNALED(status), 1);
+	assert_int_equal(
+		ending == KILLED ? WIFSIGNALED(status) : WIFEXITED(status), 1);
 	return carry;
 }
 
@@ -244,13 +255,13 @@ static void attach_all(struct hf_driver *drv, struct hf_namespace *ns,
 	assert_int_equal(found, IOS);
 }
 
-static void goes_on(bool planned, enum any_role role)
+static void goes_on(enum ending ending, enum any_role role)
 {
 	struct told *told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct ends *ends = calloc(1, sizeof(*ends));
 	uint64_t deadline = hf_deadline_ms(20000);
-	struct hf_carry *carry = let_one_go(told, planned, role);
+	struct hf_carry *carry = let_one_go(told, ending, role);
 	struct hf_device *dev = NULL;
 	struct hf_driver *drv = NULL;
 	struct hf_queue *queue = NULL;
@@ -260,8 +271,9 @@ static void goes_on(bool planned, enum any_role role)
 
 	assert_non_null(ends);
 	if (hf_device_adopt(&dev, carry, NULL, &err) != 0 ||
-	    hf_driver_restore(&drv, dev, planned ? told->state : NULL,
-			      planned ? told->state_len : 0, NULL, &err) != 0) {
+	    hf_driver_restore(&drv, dev, ending != KILLED ? told->state : NULL,
+			      ending != KILLED ? told->state_len : 0, NULL,
+			      &err) != 0) {
 		fail_msg("%s", err.message);
 	}
 	ns = any_namespace(drv, 1);
@@ -294,26 +306,33 @@ static void killed_with_io_under_way(void **state)
 {
 	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
-	goes_on(false, ANY_PLAIN);
+	goes_on(KILLED, ANY_PLAIN);
 }
 
 static void saved_with_io_under_way(void **state)
 {
 	RETURN_WITHOUT_KEEPALIVE();
 	(void)state;
-	goes_on(true, ANY_PLAIN);
+	goes_on(SAVED, ANY_PLAIN);
+}
+
+static void prepared_with_io_under_way(void **state)
+{
+	RETURN_WITHOUT_KEEPALIVE();
+	(void)state;
+	goes_on(PREPARED, ANY_PLAIN);
 }
 
 static void killed_with_slow_io_under_way(void **state)
 {
 	(void)state;
-	goes_on(false, ANY_LATE);
+	goes_on(KILLED, ANY_LATE);
 }
 
 static void saved_with_slow_io_under_way(void **state)
 {
 	(void)state;
-	goes_on(true, ANY_LATE);
+	goes_on(SAVED, ANY_LATE);
 }
 
 int main(void)
@@ -321,6 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_with_io_under_way),
 		cmocka_unit_test(saved_with_io_under_way),
+		cmocka_unit_test(prepared_with_io_under_way),
 		cmocka_unit_test(killed_with_slow_io_under_way),
 		cmocka_unit_test(saved_with_slow_io_under_way),
 	};

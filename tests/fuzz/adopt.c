@@ -322,7 +322,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	uint8_t how = stream_u8(&bytes);
 
 	if ((how & 1) != 0) {
-		hf_carry_map_ahead(carry);
+		hf_carry_prepare(carry);
 	}
 	if ((how & 2) != 0) {
 		memcpy(carry->set.text, "kind=vfio\nx=y.\n", 15);

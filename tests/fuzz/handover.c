@@ -75,8 +75,8 @@ static void use(struct hf_carry *carry)
 	}
 	(void)hf_carry_owner(carry);
 	if (hf_carry_copy(&early, carry, &err) == 0) {
-		hf_carry_map_ahead(early);
-		hf_carry_use_maps(carry, early);
+		hf_carry_prepare(early);
+		hf_carry_use_prepared(carry, early);
 	}
 	if (hf_carry_copy(&copy, carry, &err) != 0) {
 		fail(err.message);
@@ -112,7 +112,7 @@ static void hear_twice(struct hf_carry **carry)
 	if (hf_keeper_preview_on(peer, "disk0", &early, &err) != 0) {
 		return;
 	}
-	hf_carry_map_ahead(early);
+	hf_carry_prepare(early);
 	if (hf_keeper_get_rest_on(peer, "disk0", early, carry, &err) != 0) {
 		*carry = NULL;
 	}

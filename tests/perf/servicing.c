@@ -414,7 +414,7 @@ static void take_from_owner(struct owner *owner)
 	get_ready();
 	check(hf_keeper_preview_on(link, SET_NAME, &early, &err),
 	      "hf_keeper_preview_on", &err);
-	hf_carry_map_ahead(early);
+	hf_carry_prepare(early);
 	check(hf_keeper_get_rest_on(link, SET_NAME, early, &carry, &err),
 	      "hf_keeper_get_rest_on", &err);
 	restore(owner, carry);
@@ -440,7 +440,7 @@ static void take_from_keeper(struct owner *owner)
 	get_ready();
 	check(hf_keeper_get(setup->keeper, SET_NAME, &early, &err),
 	      "hf_keeper_get", &err);
-	hf_carry_map_ahead(early);
+	hf_carry_prepare(early);
 	int pidfd = (int)syscall(SYS_pidfd_open, hf_carry_owner(early), 0);
 	struct pollfd wait = {.fd = pidfd, .events = POLLIN};
 
@@ -450,7 +450,7 @@ static void take_from_keeper(struct owner *owner)
 	}
 	check(hf_keeper_get(setup->keeper, SET_NAME, &carry, &err),
 	      "hf_keeper_get", &err);
-	hf_carry_use_maps(carry, early);
+	hf_carry_use_prepared(carry, early);
 	restore(owner, carry);
 }
 

@@ -154,7 +154,8 @@ static void hand_over(struct serve *serve, int client,
 		(void)!hf_handover_give(client, NULL, -EOPNOTSUPP, NULL);
 		return;
 	}
-	int code = serve_owner_prepare_offer(&serve->owner, shown != NULL);
+	int code =
+		serve_owner_prepare_offer(&serve->owner, shown ? client : -1);
 	turns_hurry(true);
 	if (code == CLI_OK) {
 		code = serve_owner_offer(&serve->owner, SERVE_UPGRADED, &carry);
@@ -189,7 +190,7 @@ static void execute(struct serve *serve)
 		NULL,
 	};
 
-	if (serve_owner_prepare_offer(&serve->owner, false) != CLI_OK ||
+	if (serve_owner_prepare_offer(&serve->owner, -1) != CLI_OK ||
 	    serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
 		    CLI_OK) {
 		return;
@@ -252,7 +253,7 @@ static int leave_to_keeper(struct serve *serve, struct hf_error *err)
 	const struct hf_carry *offered = NULL;
 	struct hf_carry *carry = NULL;
 
-	if (serve_owner_prepare_offer(&serve->owner, false) != CLI_OK ||
+	if (serve_owner_prepare_offer(&serve->owner, -1) != CLI_OK ||
 	    serve_owner_offer(&serve->owner, SERVE_UPGRADED, &offered) !=
 		    CLI_OK) {
 		snprintf(err->message, sizeof(err->message),

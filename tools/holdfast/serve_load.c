@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,7 +291,7 @@ static int make_worker(struct serve_load *load, uint32_t i,
 	worker->cpu = i;
 	worker->random = (progress_now_ns() + i * 7919) | 1;
 	pthread_mutex_init(&worker->lock, NULL);
-	pthread_mutex_init(&worker->works, NULL);
+	turns_mutex_init(&worker->works);
 	worker->ios = calloc(depth, sizeof(*worker->ios));
 	worker->free = calloc(depth, sizeof(struct serve_io *));
 	if (!worker->ios || !worker->free) {
@@ -573,15 +572,7 @@ void serve_load_issue(struct serve_load *load, bool allowed)
 /* Its thread may sleep on: waking it takes time, and a successor waits. */
 static void end_turn(struct serve_worker *worker)
 {
-	bool works = pthread_mutex_trylock(&worker->works) != 0;
-
-	if (works) {
-		turns_hurry_other(worker->thread, true);
-		while (pthread_mutex_trylock(&worker->works) != 0) {
-			sched_yield();
-		}
-		turns_hurry_other(worker->thread, false);
-	}
+	pthread_mutex_lock(&worker->works);
 	pthread_mutex_unlock(&worker->works);
 }
 

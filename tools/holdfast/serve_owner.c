@@ -400,12 +400,13 @@ static void drop_offer(struct serve_owner *owner)
 	owner->state_fd = -1;
 }
 
-int serve_owner_prepare_offer(struct serve_owner *owner, bool shown)
+int serve_owner_prepare_offer(struct serve_owner *owner, int shown_to)
 {
 	struct hf_error err = {.message = ""};
 
 	begin_steps(owner, "asked for the device", progress_now_ns());
-	if (!shown) {
+	owner->shown_to = shown_to;
+	if (shown_to < 0) {
 		hf_state_room_close(owner->room);
 		owner->room = NULL;
 	}
@@ -414,6 +415,8 @@ int serve_owner_prepare_offer(struct serve_owner *owner, bool shown)
 		return cli_fail(owner->args, "%s", err.message);
 	}
 	note_step(owner, "make the set");
+	hf_driver_prepare_save(owner->conn.drv);
+	note_step(owner, "ask for the registers");
 	return CLI_OK;
 }
 
@@ -468,6 +471,11 @@ int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 		serve_load_pause(&owner->load);
 		note_step(owner, "stop the load");
 	}
+	/* One that has gone is noticed when it is given the set. */
+	(void)!(owner->shown_to >= 0
+			? hf_handover_announce(owner->shown_to, NULL)
+			: 0);
+	note_step(owner, "announce it");
 	int result = save(owner, &err);
 	if (result) {
 		cli_fail(owner->args, "%s", err.message);

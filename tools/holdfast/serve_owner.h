@@ -42,6 +42,7 @@ struct serve_owner {
 	char busy[sizeof(((struct hf_error *)0)->message)];
 	struct hf_carry *offered;
 	int state_fd;
+	int shown_to; /* who asked and was shown what there is; or -1 */
 	struct hf_state_room *room;
 };
 
@@ -84,9 +85,10 @@ void serve_owner_log_there(int fd);
  * For hf_carry_free(); the descriptors stay the owner's. */
 int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry);
 
-/* Makes all of an offer that can be made while the load still goes on. @shown:
- * to one that was shown what there is. */
-int serve_owner_prepare_offer(struct serve_owner *owner, bool shown);
+/* Makes all of an offer that can be made while the load still goes on.
+ * @shown_to was shown what there is, and is told when it is about to have it;
+ * or -1. */
+int serve_owner_prepare_offer(struct serve_owner *owner, int shown_to);
 
 /**
  * serve_owner_offer() - save, and let a successor have the device

@@ -50,7 +50,7 @@ static int look_ahead(struct serve *serve, struct hf_carry **early)
 		close(socket);
 		return -1;
 	}
-	hf_carry_map_ahead(*early);
+	hf_carry_prepare(*early);
 	return socket;
 }
 
@@ -147,7 +147,7 @@ static int take_from_keeper(struct serve *serve, int timeout_ms,
 		int owner = hf_carry_owner(carry);
 		if (owner == 0) {
 			if (early) {
-				hf_carry_use_maps(carry, early);
+				hf_carry_use_prepared(carry, early);
 				early = NULL;
 			}
 			int code = serve_owner_take(&serve->owner, carry);
@@ -160,7 +160,7 @@ static int take_from_keeper(struct serve *serve, int timeout_ms,
 		 * then it is asked for again, and what is the same is used. */
 		hf_carry_free(early);
 		early = carry;
-		hf_carry_map_ahead(early);
+		hf_carry_prepare(early);
 		if (!process_wait_for_end(owner, timeout_ms)) {
 			hf_carry_free(early);
 			return cli_fail(serve->args,
@@ -199,7 +199,7 @@ static int stand_by(struct serve *serve)
 
 	if (serve_keep_get(serve->opt.keeper, serve->opt.name, &early, NULL) ==
 	    0) {
-		hf_carry_map_ahead(early);
+		hf_carry_prepare(early);
 	}
 	printf("waiting for the end of %s\n", serve->opt.name);
 	fflush(stdout);

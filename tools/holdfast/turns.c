@@ -71,11 +71,14 @@ void turns_hurry(bool on)
 	set_attributes(&attributes, false);
 }
 
-void turns_hurry_other(pthread_t thread, bool on)
+void turns_mutex_init(pthread_mutex_t *mutex)
 {
-	const struct sched_param param = {.sched_priority =
-						  on ? REALTIME_PRIORITY : 0};
+	pthread_mutexattr_t attr;
 
-	(void)!pthread_setschedparam(thread, on ? SCHED_FIFO : SCHED_OTHER,
-				     &param);
+	pthread_mutexattr_init(&attr);
+	(void)pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
+	if (pthread_mutex_init(mutex, &attr) != 0) {
+		pthread_mutex_init(mutex, NULL);
+	}
+	pthread_mutexattr_destroy(&attr);
 }

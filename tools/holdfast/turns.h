@@ -16,5 +16,5 @@ void turns_short(bool threads_too);
  * makes do not. */
 void turns_hurry(bool on);
 
-/* The same for another thread, which is waited for. */
-void turns_hurry_other(pthread_t thread, bool on);
+/* A lock whose holder hurries as well, while one that does waits for it. */
+void turns_mutex_init(pthread_mutex_t *mutex);

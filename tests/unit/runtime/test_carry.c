@@ -322,7 +322,7 @@ static void the_room_for_a_state_is_made_ahead(void **state)
 			 0);
 	assert_state(carry, "abc", 3);
 	/* The same where it is mapped. */
-	hf_carry_map_ahead(carry);
+	hf_carry_prepare(carry);
 	assert_state(carry, "abc", 3);
 	hf_carry_free(carry);
 	hf_state_room_close(room);
@@ -365,7 +365,7 @@ static void more_than_there_is_room_for_is_refused(void **state)
 			assert_int_equal(
 				hf_carry_state(carry, &bytes, &len, NULL),
 				-EPROTO);
-			hf_carry_map_ahead(carry);
+			hf_carry_prepare(carry);
 		}
 		hf_carry_free(carry);
 		hf_state_room_close(room);

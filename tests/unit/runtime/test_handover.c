@@ -90,7 +90,7 @@ static int setup(void **state)
 	assert_int_equal(
 		hf_keeper_preview_on(f->successor, "disk0", &f->early, NULL),
 		0);
-	hf_carry_map_ahead(f->early);
+	hf_carry_prepare(f->early);
 	*state = f;
 	return 0;
 }
@@ -319,6 +319,79 @@ static void an_owner_may_refuse(void **state)
 	assert_non_null(strstr(err.message, "refused 'disk0'"));
 }
 
+/* Right before it stops: the successor is awake by the time of the set. */
+static void a_set_may_be_announced(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_carry *now = make_set(f, 7);
+
+	assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+	assert_int_equal(hf_handover_give_rest(f->owner, now, f->shown, NULL),
+			 0);
+	struct hf_carry *carry = get_rest(f);
+	assert_is_whole(carry, OF_DEVICE + 1);
+	hf_carry_free(carry);
+	hf_carry_free(now);
+}
+
+/* Which begins with one more yes. */
+static void what_was_announced_may_be_all(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_carry *now = make_set(f, 7);
+
+	assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+	assert_int_equal(hf_handover_give_rest(f->owner, now, NULL, NULL), 0);
+	struct hf_carry *carry = get_rest(f);
+	assert_is_whole(carry, OF_DEVICE + 1);
+	hf_carry_free(carry);
+	hf_carry_free(now);
+}
+
+static void what_was_announced_may_be_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+
+	assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+	assert_int_equal(hf_handover_give(f->owner, NULL, -EBUSY, NULL), 0);
+	assert_int_equal(hf_keeper_get_rest_on(f->successor, "disk0", f->early,
+					       &carry, &err),
+			 -EBUSY);
+	assert_non_null(strstr(err.message, "refused 'disk0'"));
+}
+
+static void an_owner_that_dies_after_it_is_told_apart(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+
+	assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+	/* It can be asked, and does not answer any more. */
+	shutdown(f->owner, SHUT_WR);
+	assert_int_equal(hf_keeper_get_rest_on(f->successor, "disk0", f->early,
+					       &carry, &err),
+			 -ECONNRESET);
+	assert_non_null(strstr(err.message, "no answer came about 'disk0'"));
+}
+
+static void an_owner_that_only_announces_is_a_liar(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_error err = {.message = ""};
+	struct hf_carry *carry;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+	}
+	assert_int_equal(hf_keeper_get_rest_on(f->successor, "disk0", f->early,
+					       &carry, &err),
+			 -EPROTO);
+	assert_non_null(strstr(err.message, "it does not begin as one"));
+}
+
 /* An older one hangs up on what it does not know. */
 static void an_owner_that_hangs_up_is_told_apart(void **state)
 {
@@ -422,6 +495,11 @@ int main(void)
 		TEST(a_rest_of_three_hundred_arrives),
 		TEST(an_owner_that_has_shown_nothing_gives_all),
 		TEST(an_owner_may_refuse),
+		TEST(a_set_may_be_announced),
+		TEST(what_was_announced_may_be_all),
+		TEST(what_was_announced_may_be_refused),
+		TEST(an_owner_that_dies_after_it_is_told_apart),
+		TEST(an_owner_that_only_announces_is_a_liar),
 		TEST(an_owner_that_hangs_up_is_told_apart),
 		TEST(liars_are_told_so),
 		TEST(nothing_is_the_same_as_nothing),
