@@ -276,6 +276,16 @@ static void what_was_asked_for_is_left_to_the_next_but_one(void **state)
 	takeover_finish(t);
 }
 
+static void spoiled_by(struct takeover *t,
+		       void (*spoil)(struct scripted_server *server,
+				     struct scripted_reply *reply,
+				     uint32_t nth))
+{
+	pthread_mutex_lock(&t->f->server.lock);
+	t->f->server.spoil = spoil;
+	pthread_mutex_unlock(&t->f->server.lock);
+}
+
 static void refuse_registers(struct scripted_server *server,
 			     struct scripted_reply *reply, uint32_t nth)
 {
@@ -291,13 +301,9 @@ static void an_error_that_was_left_is_an_error(void **state)
 	struct takeover *t = takeover_prepare(state);
 	struct hf_reg_read reads[2];
 
-	pthread_mutex_lock(&t->f->server.lock);
-	t->f->server.spoil = refuse_registers;
-	pthread_mutex_unlock(&t->f->server.lock);
+	spoiled_by(t, refuse_registers);
 	leave(t, 2 * (int)sizeof(struct vfu_header));
-	pthread_mutex_lock(&t->f->server.lock);
-	t->f->server.spoil = NULL;
-	pthread_mutex_unlock(&t->f->server.lock);
+	spoiled_by(t, NULL);
 	adopt_after(t, 0);
 	memcpy(reads, two_registers, sizeof(reads));
 	assert_int_equal(hf_reg_read_many(t->heir, reads, 2), -EIO);
@@ -324,6 +330,29 @@ static void what_was_asked_for_and_never_taken_is_dropped(void **state)
 			 2);
 }
 
+static void answer_another(struct scripted_server *server,
+			   struct scripted_reply *reply, uint32_t nth)
+{
+	(void)server;
+	(void)nth;
+	reply_header(reply)->id = (uint16_t)(reply_header(reply)->id + 7);
+}
+
+/* Of the right length, and to nothing that anybody asked. */
+static void what_was_left_is_looked_at(void **state)
+{
+	struct takeover *t = takeover_prepare(state);
+	struct hf_reg_read reads[2];
+
+	spoiled_by(t, answer_another);
+	leave_registers(t);
+	spoiled_by(t, NULL);
+	adopt_after(t, 0);
+	memcpy(reads, two_registers, sizeof(reads));
+	assert_int_equal(hf_reg_read_many(t->heir, reads, 2), -ENODEV);
+	takeover_finish(t);
+}
+
 #define TEST(name)                                                             \
 	cmocka_unit_test_setup_teardown(name, vfu_setup, vfu_teardown)
 
@@ -343,6 +372,7 @@ int main(void)
 		TEST(one_that_goes_on_reads_what_is),
 		TEST(what_was_asked_for_is_left_to_the_next_but_one),
 		TEST(an_error_that_was_left_is_an_error),
+		TEST(what_was_left_is_looked_at),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
