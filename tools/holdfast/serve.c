@@ -190,9 +190,14 @@ static void execute(struct serve *serve)
 		NULL,
 	};
 
-	if (serve_owner_prepare_offer(&serve->owner, -1) != CLI_OK ||
-	    serve_owner_offer(&serve->owner, SERVE_EXECUTED, &offered) !=
-		    CLI_OK) {
+	int code = serve_owner_prepare_offer(&serve->owner, -1);
+	turns_hurry(true);
+	if (code == CLI_OK) {
+		code = serve_owner_offer(&serve->owner, SERVE_EXECUTED,
+					 &offered);
+	}
+	if (code != CLI_OK) {
+		turns_hurry(false);
 		return;
 	}
 	if (hf_carry_copy(&carry, offered, &err) == 0 &&
@@ -204,6 +209,7 @@ static void execute(struct serve *serve)
 	} else {
 		cli_note(serve->args, "%s", err.message);
 	}
+	turns_hurry(false);
 	hf_carry_free(carry);
 	take_back(serve);
 }

@@ -14,34 +14,11 @@
 #include <holdfast/servicing.h>
 
 #include "progress.h"
+#include "serve_load_internal.h"
 #include "turns.h"
 
 #define BATCH      32u
 #define UNIT_TRIES 16
-
-struct serve_io {
-	struct hf_io io;
-	struct serve_worker *worker;
-	uint32_t slot;
-	uint32_t sequence;
-	bool write;
-};
-
-/* One CPU's share. Others may reap for it where they share a queue pair, so
- * the list of what is free has a lock. */
-struct serve_worker {
-	struct serve_load *load;
-	uint32_t cpu;
-	uint64_t random;
-	struct hf_queue *queue;
-	int queue_fd;
-	pthread_t thread;
-	pthread_mutex_t works; /* held by the thread, but when it sleeps */
-	pthread_mutex_t lock;
-	struct serve_io *ios;
-	struct serve_io **free;
-	uint32_t free_count;
-};
 
 static uint64_t draw_below(struct serve_worker *worker, uint64_t limit)
 {
@@ -62,12 +39,13 @@ static uint64_t unit_bytes(const struct serve_load *load)
 	return (uint64_t)g->unit_blocks * g->block_bytes;
 }
 
-static void *slot_buf(const struct serve_load *load, uint32_t slot)
+void *serve_load_slot_buf(const struct serve_load *load, uint32_t slot)
 {
 	return load->memory + slot * unit_bytes(load);
 }
 
-static struct serve_io *slot_io(const struct serve_load *load, uint32_t slot)
+struct serve_io *serve_load_slot_io(const struct serve_load *load,
+				    uint32_t slot)
 {
 	uint32_t depth = load->shared->depth;
 
@@ -112,7 +90,7 @@ static void note_failure(struct serve_load *load, const struct hf_io *io,
 	serve_shared_fault(load->shared, text);
 }
 
-static void done(struct hf_io *io, int result)
+void serve_load_done(struct hf_io *io, int result)
 {
 	struct serve_io *mine = io->user;
 	struct serve_load *load = mine->worker->load;
@@ -139,7 +117,7 @@ static void done(struct hf_io *io, int result)
 }
 
 /* The dead process had been told of this one. */
-static void done_again(struct hf_io *io, int result)
+void serve_load_done_again(struct hf_io *io, int result)
 {
 	(void)result;
 	give_back(io->user);
@@ -164,7 +142,7 @@ static bool prepare(struct serve_worker *worker, struct serve_io *io)
 		if (!load_begin(table, io->slot, unit, io->write)) {
 			continue;
 		}
-		void *buf = slot_buf(load, io->slot);
+		void *buf = serve_load_slot_buf(load, io->slot);
 		if (io->write) {
 			load_stamp(table, io->slot, buf);
 			hf_io_prep_write(&io->io, load->ns,
@@ -180,7 +158,7 @@ static bool prepare(struct serve_worker *worker, struct serve_io *io)
 		io->io.flags = HF_IO_NOWAIT;
 		io->io.timeout_ms = load->shared->timeout_ms;
 		io->io.cookie = load_cookie(table, io->slot);
-		io->io.done = done;
+		io->io.done = serve_load_done;
 		io->io.user = io;
 		return true;
 	}
@@ -275,7 +253,7 @@ static void *worker_main(void *user)
 
 /* ------------------------------------------------------------- beginnings */
 
-static int no_memory(struct hf_error *err)
+int serve_load_no_memory(struct hf_error *err)
 {
 	snprintf(err->message, sizeof(err->message), "out of memory");
 	return -1;
@@ -295,7 +273,7 @@ static int make_worker(struct serve_load *load, uint32_t i,
 	worker->ios = calloc(depth, sizeof(*worker->ios));
 	worker->free = calloc(depth, sizeof(struct serve_io *));
 	if (!worker->ios || !worker->free) {
-		return no_memory(err);
+		return serve_load_no_memory(err);
 	}
 	for (uint32_t j = 0; j < depth; j++) {
 		worker->ios[j].worker = worker;
@@ -309,11 +287,11 @@ static int make_worker(struct serve_load *load, uint32_t i,
 	return 0;
 }
 
-static int make_workers(struct serve_load *load, struct hf_error *err)
+int serve_load_make_workers(struct serve_load *load, struct hf_error *err)
 {
 	load->workers = calloc(load->shared->workers, sizeof(*load->workers));
 	if (!load->workers) {
-		return no_memory(err);
+		return serve_load_no_memory(err);
 	}
 	for (uint32_t i = 0; i < load->shared->workers; i++) {
 		if (make_worker(load, i, err) != 0) {
@@ -376,7 +354,7 @@ static void all_are_free(struct serve_worker *worker, uint32_t depth)
 
 int serve_load_prepare(struct serve_load *load, struct hf_error *err)
 {
-	if (make_workers(load, err) != 0) {
+	if (serve_load_make_workers(load, err) != 0) {
 		return -1;
 	}
 	load->memory = hf_dma_alloc(load->drv, load->memory_bytes, err);
@@ -390,123 +368,6 @@ int serve_load_prepare(struct serve_load *load, struct hf_error *err)
 		all_are_free(&load->workers[i], load->shared->depth);
 	}
 	return 0;
-}
-
-static int find_memory(struct serve_load *load, struct hf_error *err)
-{
-	uint32_t cursor = 0;
-	uint64_t len = 0;
-	void *memory;
-
-	while (hf_dma_next(load->drv, &cursor, &memory, &len) == 1) {
-		if (len >= load->memory_bytes && !load->memory) {
-			load->memory = memory;
-		}
-	}
-	if (!load->memory) {
-		snprintf(err->message, sizeof(err->message),
-			 "the load's memory of %" PRIu64 " bytes is not among "
-			 "what the last owner left",
-			 load->memory_bytes);
-		return -1;
-	}
-	return 0;
-}
-
-/*
- * An I/O whose command the load has under way is attached to. One that has
- * ended for the load, but not for the driver: the process died in the callback
- * or right after it. Any other is one that the load never issued.
- */
-static int attach(struct serve_load *load, const struct hf_inflight *inflight,
-		  bool *used, struct hf_error *err)
-{
-	uint32_t slot = (uint32_t)inflight->cookie;
-	struct load_slot last;
-
-	if (slot >= load_geometry(load->table)->slots || used[slot]) {
-		__atomic_fetch_add(&load->shared->unknown, 1, __ATOMIC_RELAXED);
-		return 0;
-	}
-	struct serve_io *io = slot_io(load, slot);
-	load_get_slot(load->table, slot, &last);
-	io->io = (struct hf_io){
-		.ns = load->ns,
-		.user = io,
-		.buf = slot_buf(load, slot),
-		.done = done,
-	};
-	if (load_cookie_slot(load->table, inflight->cookie, &slot)) {
-		io->write = inflight->op == HF_OP_WRITE;
-		io->sequence = last.sequence;
-	} else if (inflight->completed &&
-		   last.sequence == inflight->cookie >> 32) {
-		load->shared->told_again++;
-		io->io.done = done_again;
-	} else {
-		load->shared->unknown++;
-		serve_shared_fault(load->shared,
-				   "a command is under way that the load did "
-				   "not issue");
-		return 0;
-	}
-	used[slot] = true;
-	return hf_io_attach(&io->io, inflight, err) == 0 ? 0 : -1;
-}
-
-/* What the driver does not know of was not sent, or is lost. */
-static void settle(struct serve_load *load, uint32_t slot)
-{
-	struct load_slot found;
-
-	load_get_slot(load->table, slot, &found);
-	if (found.state != LOAD_SLOT_FREE) {
-		bool lost = found.handed == found.sequence;
-
-		if (lost) {
-			load->shared->lost++;
-			serve_shared_fault(load->shared,
-					   "a command that was under way is "
-					   "nowhere to be found");
-		}
-		load_end(load->table, slot,
-			 lost ? LOAD_UNSURE : LOAD_NOT_BEGUN);
-	}
-	struct serve_io *io = slot_io(load, slot);
-	io->worker->free[io->worker->free_count++] = io;
-}
-
-int serve_load_inherit(struct serve_load *load, struct hf_error *err)
-{
-	const struct load_geometry *g = load_geometry(load->table);
-	struct hf_inflight inflight;
-	uint64_t cursor = 0;
-	int code = 0;
-
-	if (make_workers(load, err) != 0 || find_memory(load, err) != 0) {
-		return -1;
-	}
-	if (g->slots != load->shared->workers * load->shared->depth) {
-		snprintf(err->message, sizeof(err->message),
-			 "the load's tables contradict each other");
-		return -1;
-	}
-	bool *used = calloc(g->slots, sizeof(*used));
-	if (!used) {
-		return no_memory(err);
-	}
-	atomic_store(&load->waiting, load->shared->last_ns != 0);
-	while (code == 0 &&
-	       hf_inflight_next(load->drv, &cursor, &inflight) == 1) {
-		code = attach(load, &inflight, used, err);
-	}
-	for (uint32_t i = 0; code == 0 && i < g->slots; i++) {
-		if (!used[i]) {
-			settle(load, i);
-		}
-	}
-	free(used);
-	return code;
 }
 
 /*

@@ -15,11 +15,6 @@
 #include "serve_keep.h"
 #include "serve_secure.h"
 
-#define STDERR_NAME "serve-stderr"
-
-/* Of a saved state, which has a page and more for each queue. */
-#define STATE_LIKELY_BYTES (64u << 10)
-
 /* A successor that failed is waited for so long. */
 #define FAILED_MS 10000
 
@@ -239,34 +234,6 @@ static int restore_driver(struct serve_owner *owner, struct hf_carry *carry)
 	return CLI_OK;
 }
 
-/* The last owner's stamps, if it lived to make them, and then ours. */
-static void note_steps(struct serve_owner *owner, uint64_t arrived_ns,
-		       enum hf_servicing what)
-{
-	struct hf_servicing_step steps[32];
-	uint32_t count = hf_driver_steps(owner->conn.drv, what, steps, 32);
-
-	if (what == HF_SERVICING_RESTORE) {
-		serve_shared_step(owner->shared, "have the set", arrived_ns);
-	}
-	for (uint32_t i = 0; i < count && i < 32; i++) {
-		serve_shared_step(owner->shared, steps[i].name,
-				  steps[i].began_ns + steps[i].took_ns);
-	}
-}
-
-static void note_step(struct serve_owner *owner, const char *name)
-{
-	serve_shared_step(owner->shared, name, progress_now_ns());
-}
-
-static void begin_steps(struct serve_owner *owner, const char *name,
-			uint64_t now_ns)
-{
-	owner->shared->step_count = 0;
-	serve_shared_step(owner->shared, name, now_ns);
-}
-
 static int go_on_with_load(struct serve_owner *owner)
 {
 	struct hf_error err = {.message = ""};
@@ -276,7 +243,7 @@ static int go_on_with_load(struct serve_owner *owner)
 	if (result == 0) {
 		result = serve_load_inherit(&owner->load, &err);
 	}
-	note_step(owner, "attach to what is under way");
+	serve_shared_note(owner->shared, "attach to what is under way");
 	if (result == 0) {
 		result = serve_load_start(&owner->load, &err);
 	}
@@ -285,7 +252,7 @@ static int go_on_with_load(struct serve_owner *owner)
 
 int serve_owner_take_log(struct hf_carry *carry)
 {
-	return hf_carry_take(carry, STDERR_NAME);
+	return hf_carry_take(carry, SERVE_STDERR_NAME);
 }
 
 void serve_owner_log_there(int fd)
@@ -312,19 +279,20 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
 	owner->way = (enum serve_way)owner->shared->way;
 	owner->shared->way = SERVE_KILLED;
 	if (owner->way == SERVE_KILLED) {
-		begin_steps(owner, "the last completion",
-			    owner->shared->last_ns);
+		serve_shared_begin(owner->shared, "the last completion",
+				   owner->shared->last_ns);
 		if (owner->load.table) {
 			load_free_orphans(owner->load.table);
 		}
 	}
-	note_steps(owner, began, HF_SERVICING_RESTORE);
+	serve_shared_step(owner->shared, "have the set", began);
+	serve_owner_note_steps(owner, HF_SERVICING_RESTORE);
 	snprintf(owner->conn.address, sizeof(owner->conn.address), "%s",
 		 owner->shared->address);
 	owner->conn.nsid = owner->shared->nsid;
-	note_step(owner, "take over notes and tables");
+	serve_shared_note(owner->shared, "take over notes and tables");
 	code = conn_open_namespace(&owner->conn);
-	note_step(owner, "open the namespace");
+	serve_shared_note(owner->shared, "open the namespace");
 	if (code == CLI_OK && owner->load.table) {
 		/* The keeper holds the same for us as for the last one. */
 		serve_load_issue(&owner->load, owner->shared->kept);
@@ -335,170 +303,18 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry)
 		serve_shared_step(owner->shared, "the first completion",
 				  atomic_load(&owner->load.first_ns));
 	}
-	note_step(owner, "go on with the load");
+	serve_shared_note(owner->shared, "go on with the load");
 	hf_carry_free(carry);
 	return code;
 }
 
-/* ------------------------------------------------------------ the keeper */
-
-static int make_carry(struct serve_owner *owner, struct hf_carry **carry,
-		      struct hf_error *err)
-{
-	int result = hf_driver_carry(owner->conn.drv, carry, err);
-
-	return result ? result : serve_secure_add(owner, *carry, err);
-}
-
 /* ----------------------------------------------------------------- leaving */
-
-/* With room for the saved state where there is some: always in one order. */
-static int make_offer(struct serve_owner *owner, struct hf_carry **carry,
-		      struct hf_error *err)
-{
-	int result = make_carry(owner, carry, err);
-
-	if (result == 0) {
-		result = hf_carry_add(*carry, STDERR_NAME, STDERR_FILENO, err);
-	}
-	if (result == 0 && owner->room) {
-		result = hf_carry_add_room(*carry, owner->room, err);
-	}
-	return result;
-}
-
-static int make_room(struct serve_owner *owner, struct hf_error *err)
-{
-	return owner->room ? 0
-			   : hf_state_room_open(&owner->room,
-						STATE_LIKELY_BYTES, err);
-}
-
-int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry)
-{
-	struct hf_error err = {.message = ""};
-	int result = make_room(owner, &err);
-
-	*carry = NULL;
-	if (result == 0) {
-		result = make_offer(owner, carry, &err);
-	}
-	if (result) {
-		hf_carry_free(*carry);
-		return cli_fail(owner->args, "%s", err.message);
-	}
-	return CLI_OK;
-}
-
-static void drop_offer(struct serve_owner *owner)
-{
-	hf_carry_free(owner->offered);
-	owner->offered = NULL;
-	if (owner->state_fd >= 0) {
-		close(owner->state_fd);
-	}
-	owner->state_fd = -1;
-}
-
-int serve_owner_prepare_offer(struct serve_owner *owner, int shown_to)
-{
-	struct hf_error err = {.message = ""};
-
-	begin_steps(owner, "asked for the device", progress_now_ns());
-	owner->shown_to = shown_to;
-	if (shown_to < 0) {
-		hf_state_room_close(owner->room);
-		owner->room = NULL;
-	}
-	if (make_offer(owner, &owner->offered, &err) != 0) {
-		drop_offer(owner);
-		return cli_fail(owner->args, "%s", err.message);
-	}
-	note_step(owner, "make the set");
-	hf_driver_prepare_save(owner->conn.drv);
-	note_step(owner, "ask for the registers");
-	return CLI_OK;
-}
-
-static int complete_offer(struct serve_owner *owner, const uint8_t *bytes,
-			  size_t len, struct hf_error *err)
-{
-	int result = 0;
-
-	if (!hf_driver_carry_holds(owner->conn.drv, owner->offered)) {
-		hf_carry_free(owner->offered);
-		owner->offered = NULL;
-		result = make_offer(owner, &owner->offered, err);
-	}
-	if (result) {
-		return result;
-	}
-	return owner->room ? hf_carry_fill_room(owner->offered, owner->room,
-						bytes, len, err)
-			   : hf_carry_add_state(owner->offered, bytes, len,
-						&owner->state_fd, err);
-}
-
-static int save(struct serve_owner *owner, struct hf_error *err)
-{
-	uint8_t *bytes = NULL;
-	size_t len = 0;
-	int result = hf_driver_save(owner->conn.drv, &bytes, &len, err);
-
-	if (result) {
-		drop_offer(owner);
-		return result;
-	}
-	note_steps(owner, 0, HF_SERVICING_SAVE);
-	result = complete_offer(owner, bytes, len, err);
-	free(bytes);
-	if (result) {
-		drop_offer(owner);
-		if (hf_driver_resume(owner->conn.drv, NULL) != 0) {
-			cli_note(owner->args, "and the driver cannot go on");
-		}
-	}
-	return result;
-}
-
-int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
-		      const struct hf_carry **carry)
-{
-	struct hf_error err = {.message = ""};
-	uint64_t began = progress_now_ns();
-
-	if (owner->load.table) {
-		serve_load_pause(&owner->load);
-		note_step(owner, "stop the load");
-	}
-	/* One that has gone is noticed when it is given the set. */
-	(void)!(owner->shown_to >= 0
-			? hf_handover_announce(owner->shown_to, NULL)
-			: 0);
-	note_step(owner, "announce it");
-	int result = save(owner, &err);
-	if (result) {
-		cli_fail(owner->args, "%s", err.message);
-		if (owner->load.table &&
-		    serve_load_start(&owner->load, &err) != 0) {
-			return cli_fail(owner->args, "%s", err.message);
-		}
-		return CLI_FAILED;
-	}
-	owner->shared->save_ns = progress_now_ns() - began;
-	owner->shared->way = way;
-	note_step(owner, "complete the set");
-	/* The last that this process writes anywhere that a successor sees. */
-	hf_driver_disown(owner->conn.drv);
-	*carry = owner->offered;
-	return CLI_OK;
-}
 
 void serve_owner_depart(struct serve_owner *owner)
 {
 	serve_watch_end(&owner->watch);
 	serve_load_stop(&owner->load);
-	drop_offer(owner);
+	serve_owner_drop_offer(owner);
 	hf_state_room_close(owner->room);
 	owner->room = NULL;
 	hf_driver_leave(owner->conn.drv);

@@ -81,6 +81,12 @@ int serve_owner_take(struct serve_owner *owner, struct hf_carry *carry);
 int serve_owner_take_log(struct hf_carry *carry);
 void serve_owner_log_there(int fd);
 
+/* The name in the set of where messages go. */
+#define SERVE_STDERR_NAME "serve-stderr"
+
+/* The driver's own stamps, among those of a hand-over. */
+void serve_owner_note_steps(struct serve_owner *owner, enum hf_servicing what);
+
 /* What a successor will be offered, for it to make ready; the owner goes on.
  * For hf_carry_free(); the descriptors stay the owner's. */
 int serve_owner_show(struct serve_owner *owner, struct hf_carry **carry);
@@ -101,6 +107,9 @@ int serve_owner_prepare_offer(struct serve_owner *owner, int shown_to);
  */
 int serve_owner_offer(struct serve_owner *owner, enum serve_way way,
 		      const struct hf_carry **carry);
+
+/* What was made for one that does not get it. */
+void serve_owner_drop_offer(struct serve_owner *owner);
 
 /* The successor has it: everything of the device's is put away. */
 void serve_owner_depart(struct serve_owner *owner);

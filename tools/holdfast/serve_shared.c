@@ -13,6 +13,8 @@
 
 #include <holdfast/error.h>
 
+#include "progress.h"
+
 #define SERVE_MAGIC   UINT64_C(0x31455652455346) /* "FSERVE1" */
 #define SERVE_VERSION 3
 
@@ -124,6 +126,18 @@ void serve_shared_step(struct serve_shared *shared, const char *name,
 	snprintf(step->name, sizeof(step->name), "%s", name);
 	step->pid = (int32_t)getpid();
 	step->ended_ns = ended_ns;
+}
+
+void serve_shared_note(struct serve_shared *shared, const char *name)
+{
+	serve_shared_step(shared, name, progress_now_ns());
+}
+
+void serve_shared_begin(struct serve_shared *shared, const char *name,
+			uint64_t ended_ns)
+{
+	shared->step_count = 0;
+	serve_shared_step(shared, name, ended_ns);
 }
 
 void serve_shared_show_steps(const struct serve_shared *shared,

@@ -91,6 +91,11 @@ void serve_shared_gap(struct serve_shared *shared, enum serve_way way,
 /* Something is over that lies between two processes. One thread at a time. */
 void serve_shared_step(struct serve_shared *shared, const char *name,
 		       uint64_t ended_ns);
+/* The same, now. */
+void serve_shared_note(struct serve_shared *shared, const char *name);
+/* The same, and it is the first of them. */
+void serve_shared_begin(struct serve_shared *shared, const char *name,
+			uint64_t ended_ns);
 /* "handover": the steps, each with its time and when it was over. */
 void serve_shared_show_steps(const struct serve_shared *shared,
 			     struct json_object *tree);

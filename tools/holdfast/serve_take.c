@@ -272,6 +272,7 @@ int serve_begin(struct serve *serve)
 
 	turns_short(false);
 	int code = take_from_exec(serve, &found);
+	turns_hurry(false);
 
 	if (code == CLI_OK && !found) {
 		serve_warm(LIKELY_THREADS);

@@ -33,6 +33,15 @@ static bool get_attributes(struct attributes *attributes)
 		       0) == 0;
 }
 
+/* As turns_hurry() makes it, in this program or in the one before an exec; not
+ * as somebody else may have started it. */
+static bool is_hurried(const struct attributes *attributes)
+{
+	return attributes->policy == SCHED_FIFO &&
+	       attributes->priority == REALTIME_PRIORITY &&
+	       (attributes->flags & RESET_ON_FORK) != 0;
+}
+
 static void set_attributes(struct attributes *attributes, bool threads_too)
 {
 	attributes->size = sizeof(*attributes);
@@ -61,7 +70,7 @@ void turns_hurry(bool on)
 		attributes.policy = SCHED_FIFO;
 		attributes.priority = REALTIME_PRIORITY;
 		attributes.nice = 0;
-	} else if (!on && attributes.policy == SCHED_FIFO) {
+	} else if (!on && is_hurried(&attributes)) {
 		attributes.policy = SCHED_OTHER;
 		attributes.priority = 0;
 		attributes.runtime_ns = TURN_NS;

@@ -13,7 +13,7 @@ void turns_short(bool threads_too);
 /* While nobody drives the device, the thread that is to change that waits for
  * no other one. Where this process may (root, CAP_SYS_NICE, RLIMIT_RTPRIO), it
  * runs before all that are no realtime threads themselves; threads that it
- * makes do not. */
+ * makes do not. An exec changes nothing of that. */
 void turns_hurry(bool on);
 
 /* A lock whose holder hurries as well, while one that does waits for it. */

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -328,6 +329,29 @@ static void the_room_for_a_state_is_made_ahead(void **state)
 	hf_state_room_close(room);
 }
 
+/* No descriptor, and no memory as large as that. */
+static void room_that_there_is_not_is_an_error(void **state)
+{
+	struct hf_state_room *room = NULL;
+	struct hf_error err = {.message = ""};
+	struct rlimit before;
+	uint32_t open = open_fds();
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	const struct rlimit low = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	int rc = hf_state_room_open(&room, 4096, &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(rc, -EMFILE);
+	assert_non_null(strstr(err.message, "no room for a saved state of "
+					    "4096 bytes"));
+	assert_true(hf_state_room_open(&room, SIZE_MAX / 2, &err) < 0);
+	assert_non_null(strstr(err.message, "cannot be mapped"));
+	assert_null(room);
+	assert_int_equal(open_fds(), open);
+}
+
 static void a_state_larger_than_its_room_has_a_file(void **state)
 {
 	struct hf_state_room *room;
@@ -477,6 +501,7 @@ int main(void)
 		cmocka_unit_test(a_silent_sender_is_not_waited_for),
 		cmocka_unit_test(the_saved_state_travels_as_a_file),
 		cmocka_unit_test(the_room_for_a_state_is_made_ahead),
+		cmocka_unit_test(room_that_there_is_not_is_an_error),
 		cmocka_unit_test(a_state_larger_than_its_room_has_a_file),
 		cmocka_unit_test(more_than_there_is_room_for_is_refused),
 		cmocka_unit_test(what_cannot_be_a_state_is_refused),
