@@ -35,6 +35,8 @@ LATE_S = 1.5
 # What a successor says to a live owner.
 KEEPER_MAGIC = 0x3150454546444848
 KEEPER_GET = 2
+KEEPER_PREVIEW = 5
+KEEPER_GET_REST = 6
 
 
 def kill_with_standby(place, rng, pid):
@@ -220,6 +222,48 @@ def give_in_vain(place, _rng, pid):
     assert 'did not take over' in place.whole_log()
 
 
+def relay(asker, owner, unknown):
+    """Both ways, until one hangs up, or asks what the owner does not know."""
+    while True:
+        for source in select.select([asker, owner], [], [], PATIENCE_S)[0]:
+            message, fds, _, _ = socket.recv_fds(source, 1 << 17, 250)
+            known = struct.unpack_from('<QII', message.ljust(16, b'\0'))
+            if not message or known == (KEEPER_MAGIC, 1, unknown):
+                return
+            socket.send_fds(owner if source is asker else asker, [message],
+                            fds)
+            for fd in fds:
+                os.close(fd)
+
+
+def upgrade_one_without(place, unknown):
+    path = os.path.join(place.runtime, 'disk0.sock')
+    real = os.path.join(place.directory, 'older.sock')
+    os.rename(path, real)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(PATIENCE_S)
+        successor = place.start('serve', '--name', 'disk0', '--runtime-dir',
+                                place.runtime, '--successor')
+        for _ in range(2):
+            asker, _ = listener.accept()
+            owner = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with asker, owner:
+                owner.connect(real)
+                relay(asker, owner, unknown)
+        place.await_line(successor, 'serving')
+    os.unlink(real)
+
+
+def upgrade_an_older_owner(place, _rng, _pid):
+    """It hangs up on a question that it does not know, and is asked another."""
+    for unknown in KEEPER_PREVIEW, KEEPER_GET_REST:
+        pid = place.ask('status')['pid']
+        upgrade_one_without(place, unknown)
+        wait_for_end(pid)
+
+
 def stop_and_start(place, _rng, _pid):
     place.ask('stop', '--keepalive')
     place.await_line(place.serve(), 'serving')
@@ -240,7 +284,7 @@ def ask_late(place):
 
 
 WAYS = [kill_with_standby, kill_alone, kill_twice, upgrade,
-        upgrade_twice_at_once, execute, execute_in_a_row,
+        upgrade_twice_at_once, upgrade_an_older_owner, execute, execute_in_a_row,
         execute_another_file, execute_nothing, execute_a_failure,
         stop_and_start, give_in_vain, kill_the_keeper, stop_the_keeper]
 
