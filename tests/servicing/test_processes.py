@@ -79,7 +79,7 @@ def await_executed(place, pid, count):
     """So many times in all, and in place."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        status = place.ask('status')
+        status = place.status()
         if status['came_by'] == 'executed' and \
                 status['gaps']['executed']['count'] >= count:
             break
@@ -156,7 +156,7 @@ def upgrade_twice_at_once(place, _rng, _pid):
 
 def await_keeper(place, state):
     deadline = time.monotonic() + PATIENCE_S
-    while (status := place.ask('status'))['keeper_state'] != state:
+    while (status := place.status())['keeper_state'] != state:
         assert time.monotonic() < deadline, f'{status} {place.logged()}'
         time.sleep(0.005)
 
@@ -205,16 +205,16 @@ def give_in_vain(place, _rng, pid):
     """Whoever asked for the device does not come. Meanwhile it had another
     owner, out of the keeper, which went on and died: what was saved is old."""
     request = struct.pack('<QII48s', KEEPER_MAGIC, 1, KEEPER_GET, b'disk0')
-    elsewhere = ('--runtime-dir', place.runtime + '-too')
+    elsewhere = place.runtime + '-too'
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asker:
         asker.connect(os.path.join(place.runtime, 'disk0.sock'))
         asker.send(request)
         assert len(asker.recv(1024)) == 24
         other = place.start('serve', '--name', 'disk0', '--keeper',
-                            place.keeper_socket, *elsewhere)
+                            place.keeper_socket, '--runtime-dir', elsewhere)
         place.await_line(other, 'serving')
-        await_progress(place, place.ask('status', *elsewhere)['load'][
-            'completed'], *elsewhere)
+        await_progress(place, place.status(elsewhere)['load']['completed'],
+                       elsewhere)
         other.kill()
         other.wait()
     status = place.ask('status')

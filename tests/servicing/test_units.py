@@ -74,7 +74,7 @@ def serving_unit(place, with_store):
 
 def came_by(place, way):
     deadline = time.monotonic() + PATIENCE_S
-    while (status := place.ask('status'))['came_by'] != way:
+    while (status := place.status())['came_by'] != way:
         assert time.monotonic() < deadline, f'{status} {place.logged()}'
         time.sleep(0.005)
 
