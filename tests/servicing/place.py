@@ -13,9 +13,10 @@ PATIENCE_S = 60
 
 
 class Place:
-    def __init__(self, holdfast, directory, server_options=()):
+    def __init__(self, holdfast, directory, serve_options=()):
         self.holdfast = holdfast
         self.directory = directory
+        self.serve_options = serve_options
         # The libraries of the copy below, which its path does not lead to.
         self.environment = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(
             os.path.abspath(holdfast)))
@@ -27,8 +28,7 @@ class Place:
         self.program = os.path.join(directory, 'holdfast')
         self.install()
         self.children = []
-        self.emulator = self.start('emulate', self.nvme, '--size', '128M',
-                                   *server_options)
+        self.emulator = self.start('emulate', self.nvme, '--size', '128M')
         deadline = time.monotonic() + PATIENCE_S
         while not os.path.exists(self.nvme):
             assert self.emulator.poll() is None, self.logged()
@@ -66,7 +66,7 @@ class Place:
     def serve(self, *words):
         return self.start('serve', '--name', 'disk0', '--keeper',
                           self.keeper_socket, '--runtime-dir', self.runtime,
-                          *words)
+                          *self.serve_options, *words)
 
     def ask(self, verb, *words):
         """By the program itself, as a user does."""
