@@ -51,7 +51,6 @@ static void prepare_config(uint8_t *config)
 
 void scripted_server_init(struct scripted_server *server)
 {
-	memset(server, 0, sizeof(*server));
 	server->version_json = "{\"capabilities\":{\"max_msg_fds\":8,"
 			       "\"max_data_xfer_size\":1048576,"
 			       "\"migration\":{\"pgsize\":4096}}}";
