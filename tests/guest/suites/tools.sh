@@ -27,12 +27,17 @@ dry_run_changes_nothing() {
 	says 0 vfio-pci holdfast bind $bdf --dry-run && driver_is nvme
 }
 
+# has_open PID FILE: as its standard input.
+has_open() { [ "$(readlink "/proc/$1/fd/0")" = "$2" ]; }
+
 # A process has the disk open: it is named, and the driver stays.
 busy_is_refused() {
-	local pid status
+	local path pid status
 
-	sleep 100 <"$(disk 1)" &
+	path=$(disk 1)
+	sleep 100 <"$path" &
 	pid=$!
+	wait_for 20 has_open $pid "$path" || return 1
 	says 1 "$pid" holdfast bind $bdf && driver_is nvme
 	status=$?
 	kill $pid
