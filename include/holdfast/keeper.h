@@ -185,7 +185,8 @@ HF_API HF_MUST_CHECK int hf_carry_copy(struct hf_carry **copy,
  *
  * What hf_device_adopt() and hf_driver_restore() would make, and touch for the
  * first time, in the middle of a hand-over, is made here: its memory is mapped,
- * and the driver's control thread waits for its driver. Nothing is read but to
+ * and the driver's control thread waits for its driver: on the processors, with
+ * the capabilities and in the namespaces of this call. Nothing is read but to
  * touch it, and nothing is written. Best effort.
  *
  * Context: any thread; may take long for much memory.

@@ -26,11 +26,13 @@ struct hf_carry;
  * @drv: a driver in any state
  *
  * Has the controller asked ahead for what a successor looks at before it goes
- * on, and waits five milliseconds at most for the answers to be there: time
- * that a successor would take while nothing goes on. What is asked is good for
- * 50 ms. Best effort, and not needed: without it the successor asks.
+ * on, and waits for the answers to be there, for five milliseconds at most:
+ * time that a successor would take while nothing goes on. An answer is good for
+ * 50 ms, and then asked for again. Best effort, and not needed: without it the
+ * successor asks.
  *
- * Context: control path; I/O goes on meanwhile.
+ * Context: control path; waits for what else the control side does. I/O goes on
+ * meanwhile.
  */
 HF_API void hf_driver_prepare_save(struct hf_driver *drv);
 

@@ -251,6 +251,9 @@ int hf_driver_restore(struct hf_driver **drv, struct hf_device *device,
 		rc = hf_restore_finish(*drv, err);
 		hf_runtime_let_go(*drv, rc == 0);
 	}
+	/* Of a driver without threads. */
+	hf_spare_free(device->spare);
+	device->spare = NULL;
 	if (rc != 0) {
 		hf_runtime_destroy(*drv);
 		hf_restore_undo(*drv);

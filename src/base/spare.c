@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/spare.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mutex.h"
 
 /* Freed by its thread, once that knows what to do. */
 struct hf_spare {
 	pthread_t thread;
+	pid_t pid; /* whose thread it is: a fork does not copy it */
 	pthread_mutex_t lock;
 	pthread_cond_t told;
 	bool is_told;
 	void *(*run)(void *arg); /* NULL: nothing, and it ends */
 	void *arg;
+	sigset_t blocked; /* where it is told */
 };
+
+static void destroy(struct hf_spare *spare)
+{
+	pthread_cond_destroy(&spare->told);
+	pthread_mutex_destroy(&spare->lock);
+	free(spare);
+}
 
 static void *wait_and_run(void *user)
 {
@@ -26,12 +37,24 @@ static void *wait_and_run(void *user)
 	}
 	void *(*run)(void *arg) = spare->run;
 	void *arg = spare->arg;
+	pthread_sigmask(SIG_SETMASK, &spare->blocked, NULL);
 	pthread_mutex_unlock(&spare->lock);
 
-	pthread_cond_destroy(&spare->told);
-	pthread_mutex_destroy(&spare->lock);
-	free(spare);
+	destroy(spare);
 	return run != NULL ? run(arg) : NULL;
+}
+
+/* Until it is told, no signal is for it. */
+static int make_thread(struct hf_spare *spare)
+{
+	sigset_t before;
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	int rc = pthread_create(&spare->thread, NULL, wait_and_run, spare);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
 }
 
 struct hf_spare *hf_spare_new(void)
@@ -41,12 +64,11 @@ struct hf_spare *hf_spare_new(void)
 	if (spare == NULL) {
 		return NULL;
 	}
+	spare->pid = getpid();
 	hf_mutex_init(&spare->lock);
 	pthread_cond_init(&spare->told, NULL);
-	if (pthread_create(&spare->thread, NULL, wait_and_run, spare) != 0) {
-		pthread_cond_destroy(&spare->told);
-		pthread_mutex_destroy(&spare->lock);
-		free(spare);
+	if (make_thread(spare) != 0) {
+		destroy(spare);
 		return NULL;
 	}
 	return spare;
@@ -60,16 +82,23 @@ static pthread_t tell(struct hf_spare *spare, void *(*run)(void *arg),
 	pthread_mutex_lock(&spare->lock);
 	spare->run = run;
 	spare->arg = arg;
+	pthread_sigmask(SIG_SETMASK, NULL, &spare->blocked);
 	spare->is_told = true;
 	pthread_cond_signal(&spare->told);
 	pthread_mutex_unlock(&spare->lock);
 	return thread;
 }
 
+static bool is_here(const struct hf_spare *spare)
+{
+	return spare != NULL && spare->pid == getpid();
+}
+
 int hf_spare_start(struct hf_spare *spare, pthread_t *thread,
 		   void *(*run)(void *arg), void *arg)
 {
-	if (spare == NULL) {
+	if (!is_here(spare)) {
+		free(spare);
 		return pthread_create(thread, NULL, run, arg);
 	}
 	*thread = tell(spare, run, arg);
@@ -78,7 +107,9 @@ int hf_spare_start(struct hf_spare *spare, pthread_t *thread,
 
 void hf_spare_free(struct hf_spare *spare)
 {
-	if (spare != NULL) {
+	if (is_here(spare)) {
 		pthread_join(tell(spare, NULL, NULL), NULL);
+	} else {
+		free(spare);
 	}
 }

@@ -363,9 +363,10 @@ static bool take_together(struct hf_vfu_conn *conn)
 		       call->reply_bytes);
 		at += header.size;
 	}
-	if (hf_vfu_socket_skip(conn->fd, bytes, at) != 0) {
+	if (hf_vfu_socket_skip(conn->fd, bytes, at, &conn->in) != 0) {
 		return false;
 	}
+	drop_fds(conn);
 	__atomic_store_n(&conn->journal->pending, 0, __ATOMIC_RELEASE);
 	return true;
 }
@@ -378,12 +379,14 @@ static void take_ahead(struct hf_vfu_conn *conn)
 	if (ahead->count > 0) {
 		/* Before the first is taken: no successor may wait for it. */
 		__atomic_store_n(&conn->journal->left_ns, 0, __ATOMIC_RELEASE);
-		hf_vfu_socket_gather(conn->fd, ahead->reply_bytes, GATHER_NS);
+		(void)hf_vfu_socket_gather(conn->fd, ahead->reply_bytes,
+					   GATHER_NS);
 		ahead->rc = 0;
 		if (!take_together(conn)) {
+			/* Only from now on are they waited for. */
 			ahead->rc = take_all(conn, ahead->calls, ahead->count,
-					     ahead->deadline_ns, ahead->sent, 0,
-					     NULL);
+					     hf_deadline_ms(conn->timeout_ms),
+					     ahead->sent, 0, NULL);
 		}
 		if (ahead->rc == 0 && hf_vfu_conn_lost(conn)) {
 			ahead->rc = -ENODEV;
@@ -404,16 +407,21 @@ static uint32_t reply_bytes(const struct hf_vfu_call *calls, uint32_t count)
 }
 
 int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
-		      uint32_t count, struct hf_error *err)
+		      uint32_t count, uint64_t left_ns, struct hf_error *err)
 {
 	struct hf_vfu_ahead *ahead = &conn->ahead;
 
 	pthread_mutex_lock(&conn->lock);
 	take_ahead(conn);
 	ahead->calls = calls;
-	ahead->deadline_ns = hf_deadline_ms(conn->timeout_ms);
-	int rc = send_all(conn, calls, count, ahead->deadline_ns, ahead->sent,
-			  err);
+	int rc = send_all(conn, calls, count, hf_deadline_ms(conn->timeout_ms),
+			  ahead->sent, err);
+	if (rc == 0) {
+		/* Under the lock: another request would take them first. */
+		conn->journal->left_id = ahead->sent[0].id;
+		__atomic_store_n(&conn->journal->left_ns, left_ns,
+				 __ATOMIC_RELEASE);
+	}
 	ahead->count = rc == 0 ? count : 0;
 	ahead->reply_bytes = reply_bytes(calls, count);
 	ahead->rc = rc;
@@ -421,10 +429,13 @@ int hf_vfu_call_ahead(struct hf_vfu_conn *conn, struct hf_vfu_call *calls,
 	return rc;
 }
 
-void hf_vfu_call_ahead_await(const struct hf_vfu_conn *conn,
-			     uint64_t timeout_ns)
+bool hf_vfu_call_ahead_await(struct hf_vfu_conn *conn, uint64_t timeout_ns)
 {
-	hf_vfu_socket_gather(conn->fd, conn->ahead.reply_bytes, timeout_ns);
+	pthread_mutex_lock(&conn->lock);
+	uint32_t count = conn->ahead.count;
+	uint32_t bytes = conn->ahead.reply_bytes;
+	pthread_mutex_unlock(&conn->lock);
+	return count == 0 || hf_vfu_socket_gather(conn->fd, bytes, timeout_ns);
 }
 
 bool hf_vfu_call_ahead_inherit(struct hf_vfu_conn *conn,
@@ -440,13 +451,12 @@ bool hf_vfu_call_ahead_inherit(struct hf_vfu_conn *conn,
 			.command = (uint16_t)calls[i].command,
 		};
 	}
-	if (!conn->stale_expected ||
+	if (!conn->stale_expected || conn->journal->left_id != first ||
 	    conn->journal->pending != pending_word(&ahead->sent[count - 1])) {
 		return false;
 	}
 	ahead->calls = calls;
 	ahead->count = count;
-	ahead->deadline_ns = hf_deadline_ms(conn->timeout_ms);
 	ahead->reply_bytes = reply_bytes(calls, count);
 	conn->stale_expected = false;
 	return true;

@@ -234,6 +234,11 @@ int hf_vfu_conn_resume(struct hf_vfu_conn *conn, int fd, int journal_fd,
 	uint64_t pending =
 		__atomic_load_n(&conn->journal->pending, __ATOMIC_ACQUIRE);
 	conn->stale_expected = pending != 0;
+	if (pending != 0) {
+		/* What was only posted since has no reply: its identifiers are
+		 * free, however many there were. */
+		conn->journal->next_id = (uint32_t)(pending + 1) & 0xffffu;
+	}
 	conn->stale_first = (uint16_t)conn->journal->oldest_id;
 	conn->interrupted_command = (uint32_t)(pending >> 16) & 0xffffu;
 	conn->journal_fd = journal_fd;

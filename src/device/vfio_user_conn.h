@@ -44,6 +44,7 @@ struct hf_vfu_journal {
 	 * successor: since when, or 0; and which registers they are of. */
 	uint64_t left_ns;
 	uint32_t left_count;
+	uint32_t left_id; /* of the first of these requests */
 	struct {
 		uint32_t offset;
 		uint32_t size_bytes;
@@ -65,13 +66,13 @@ struct hf_vfu_memory {
 
 struct hf_vfu_call;
 
-/* Requests whose replies are taken later: before any other request is sent. */
+/* Requests whose replies are taken later: before any other request is sent that
+ * has one. */
 struct hf_vfu_ahead {
 	struct hf_vfu_call *calls;
 	uint32_t count; /* 0: there are none */
 	struct vfu_header sent[HF_VFU_CALLS_MAX];
 	uint32_t reply_bytes; /* of all of them, if none is an error */
-	uint64_t deadline_ns;
 	int rc;
 };
 
@@ -170,15 +171,15 @@ HF_MUST_CHECK int hf_vfu_call_many(struct hf_vfu_conn *conn,
 				   struct hf_error *err);
 
 /* The same in two halves: what lies between them, the server needs not be
- * waited for. @calls stays until the replies were taken. */
+ * waited for. @calls stays until the replies were taken. @left_ns: the journal
+ * says that they are a successor's since then; 0: they are not. */
 HF_MUST_CHECK int hf_vfu_call_ahead(struct hf_vfu_conn *conn,
 				    struct hf_vfu_call *calls, uint32_t count,
-				    struct hf_error *err);
+				    uint64_t left_ns, struct hf_error *err);
 HF_MUST_CHECK int hf_vfu_call_ahead_take(struct hf_vfu_conn *conn);
 /* Between the halves: until the replies can be taken without waiting, or for so
- * long. */
-void hf_vfu_call_ahead_await(const struct hf_vfu_conn *conn,
-			     uint64_t timeout_ns);
+ * long. Return: whether they can, or were. */
+bool hf_vfu_call_ahead_await(struct hf_vfu_conn *conn, uint64_t timeout_ns);
 /* The first half was a predecessor's, which has taken none of the replies.
  * False: what it left is not @count requests of this command. */
 bool hf_vfu_call_ahead_inherit(struct hf_vfu_conn *conn,

@@ -78,56 +78,78 @@ static bool are_the_same(const struct hf_vfu_registers *registers,
 }
 
 static struct hf_vfu_registers *make(const struct hf_reg_read *reads,
-				     uint32_t count)
+				     uint32_t count, uint64_t asked_ns)
 {
 	struct hf_vfu_registers *registers = calloc(1, sizeof(*registers));
 
 	if (registers != NULL) {
 		prepare(registers, reads, count);
+		registers->asked_ns = asked_ns;
 	}
 	return registers;
+}
+
+static int ask(struct hf_vfio_user *vu, const struct hf_reg_read *reads,
+	       uint32_t count, uint64_t asked_ns, uint64_t left_ns,
+	       struct hf_error *err)
+{
+	assert(vu->asked == NULL);
+	vu->asked = make(reads, count, asked_ns);
+	if (vu->asked == NULL) {
+		return hf_error_set(err, -ENOMEM,
+				    "%s: no memory to read registers",
+				    vu->dev.id);
+	}
+	return hf_vfu_call_ahead(&vu->conn, vu->asked->calls, count, left_ns,
+				 err);
 }
 
 int hf_vfu_registers_ask(struct hf_vfio_user *vu,
 			 const struct hf_reg_read *reads, uint32_t count,
 			 struct hf_error *err)
 {
-	assert(vu->asked == NULL);
-	vu->asked = make(reads, count);
-	if (vu->asked == NULL) {
-		return hf_error_set(err, -ENOMEM,
-				    "%s: no memory to read registers",
-				    vu->dev.id);
-	}
-	return hf_vfu_call_ahead(&vu->conn, vu->asked->calls, count, err);
+	return ask(vu, reads, count, hf_now_ns(), 0, err);
 }
 
 /* ------------------------------------------------------- for a successor */
+
+/* What was asked for before has been answered, and is of no use any more.
+ * False: it has not, and a server that does not answer is not waited for here.
+ */
+static bool forget_asked(struct hf_vfio_user *vu)
+{
+	struct hf_vfu_registers *before = vu->asked;
+
+	if (before == NULL) {
+		return true;
+	}
+	if (!hf_vfu_call_ahead_await(&vu->conn, 0)) {
+		return false;
+	}
+	vu->asked = NULL;
+	(void)!hf_vfu_call_ahead_take(&vu->conn);
+	free(before);
+	return true;
+}
 
 void hf_vfu_registers_leave(struct hf_vfio_user *vu,
 			    const struct hf_reg_read *reads, uint32_t count)
 {
 	struct hf_vfu_journal *journal = vu->conn.journal;
-	struct hf_vfu_registers *before = vu->asked;
-	uint64_t asked_ns = hf_now_ns();
 
-	vu->asked = NULL;
-	if (before != NULL) {
-		(void)!hf_vfu_call_ahead_take(&vu->conn);
-		free(before);
+	if (!forget_asked(vu)) {
+		return;
 	}
-	if (hf_vfu_registers_ask(vu, reads, count, NULL) != 0) {
-		return; /* whoever reads them next is told why */
-	}
+	__atomic_store_n(&journal->left_ns, 0, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < count; i++) {
 		journal->left[i].offset = reads[i].offset;
 		journal->left[i].size_bytes = reads[i].size_bytes;
 	}
 	journal->left_count = count;
-	__atomic_store_n(&journal->left_ns, asked_ns, __ATOMIC_RELEASE);
 	/* Whatever this process goes on to read is not what it was now. */
-	vu->asked->others = true;
-	hf_vfu_call_ahead_await(&vu->conn, AWAIT_NS);
+	if (ask(vu, reads, count, 0, hf_now_ns(), NULL) == 0) {
+		(void)hf_vfu_call_ahead_await(&vu->conn, AWAIT_NS);
+	}
 }
 
 static bool were_left(const struct hf_vfu_journal *journal,
@@ -153,7 +175,7 @@ bool hf_vfu_registers_inherit(struct hf_vfio_user *vu,
 	    !were_left(journal, reads, count)) {
 		return false;
 	}
-	struct hf_vfu_registers *left = make(reads, count);
+	struct hf_vfu_registers *left = make(reads, count, left_ns);
 	if (left == NULL ||
 	    !hf_vfu_call_ahead_inherit(&vu->conn, left->calls, count)) {
 		free(left);
@@ -176,7 +198,8 @@ static bool take_asked(struct hf_vfio_user *vu, struct hf_reg_read *reads,
 	}
 	*rc = hf_vfu_call_ahead_take(&vu->conn);
 	vu->asked = NULL;
-	bool same = !asked->others && are_the_same(asked, reads, count);
+	bool same =
+		is_fresh(asked->asked_ns) && are_the_same(asked, reads, count);
 	if (same && *rc == 0) {
 		*rc = take_values(vu, asked, reads);
 	}

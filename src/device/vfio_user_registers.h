@@ -8,7 +8,7 @@
 /* What is under way, and room for the replies. */
 struct hf_vfu_registers {
 	uint32_t count;
-	bool others; /* the values are not for this process */
+	uint64_t asked_ns; /* 0: the values are not for this process */
 	struct hf_reg_read reads[HF_REG_READS_MAX];
 	struct vfu_region_access asks[HF_REG_READS_MAX];
 	struct {

@@ -305,7 +305,7 @@ static int bytes_waiting(int fd, uint32_t *bytes)
 	return 0;
 }
 
-void hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns)
+bool hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns)
 {
 	uint64_t deadline_ns = hf_now_ns() + timeout_ns;
 	uint32_t waiting = 0;
@@ -313,6 +313,7 @@ void hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns)
 	while (bytes_waiting(fd, &waiting) == 0 && waiting < bytes &&
 	       wait_for_more(fd, GATHER_STEP_NS, deadline_ns) == 0) {
 	}
+	return waiting >= bytes;
 }
 
 uint32_t hf_vfu_socket_peek(int fd, void *bytes, uint32_t len_bytes)
@@ -320,16 +321,6 @@ uint32_t hf_vfu_socket_peek(int fd, void *bytes, uint32_t len_bytes)
 	ssize_t seen = recv(fd, bytes, len_bytes, MSG_PEEK | MSG_DONTWAIT);
 
 	return seen > 0 ? (uint32_t)seen : 0;
-}
-
-int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes)
-{
-	ssize_t got = recv(fd, bytes, len_bytes, MSG_DONTWAIT);
-
-	if (got < 0) {
-		return -errno;
-	}
-	return (uint32_t)got == len_bytes ? 0 : -EPROTO;
 }
 
 /* Looks at the header without taking it. */
@@ -478,6 +469,20 @@ int hf_vfu_socket_receive(int fd, uint64_t deadline_ns, struct hf_vfu_in *in)
 	}
 	if (rc != 0) {
 		hf_vfu_in_close_fds(in);
+	}
+	return rc;
+}
+
+int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes,
+		       struct hf_vfu_in *in)
+{
+	struct iovec part = {bytes, len_bytes};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
+	int rc = 0;
+
+	in->fd_count = 0;
+	while (rc == 0 && msg.msg_iovlen > 0) {
+		rc = take_some(fd, &msg, hf_now_ns(), in);
 	}
 	return rc;
 }

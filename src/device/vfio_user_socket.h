@@ -67,15 +67,17 @@ HF_MUST_CHECK int hf_vfu_socket_send_many(int fd, uint64_t deadline_ns,
 					  const struct hf_vfu_out *outs,
 					  uint32_t count);
 
-/* The next bytes of the stream, which stay there, and their end: how many there
- * are, up to the next descriptors. */
+/* The next bytes of the stream, which stay there. Return: how many there are,
+ * up to the end of the first that descriptors came with. */
 uint32_t hf_vfu_socket_peek(int fd, void *bytes, uint32_t len_bytes);
-/* Takes bytes that were seen: 0, or what recv(2) said. */
-HF_MUST_CHECK int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes);
+/* Takes bytes that were seen, and what came with them, which is @in's then: 0,
+ * or what recvmsg(2) said. */
+HF_MUST_CHECK int hf_vfu_socket_skip(int fd, void *bytes, uint32_t len_bytes,
+				     struct hf_vfu_in *in);
 
 /* Sleeps until @bytes stand in the socket, or for so long: the peer does not
- * have to make way at each of several messages. They may not be there. */
-void hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns);
+ * have to make way at each of several messages. Return: whether they do. */
+bool hf_vfu_socket_gather(int fd, uint32_t bytes, uint64_t timeout_ns);
 
 /**
  * hf_vfu_socket_receive() - one message, whole

@@ -143,12 +143,20 @@ int hf_wire_read_wait(int socket, struct hf_wire_message *message,
 	}
 }
 
+/* Of those that this thread may use. */
+static bool has_other_processor(void)
+{
+	cpu_set_t mine;
+
+	return sched_getaffinity(0, sizeof(mine), &mine) != 0 ||
+	       CPU_COUNT(&mine) > 1;
+}
+
 int hf_wire_read_soon(int socket, struct hf_wire_message *message,
 		      uint64_t spin_ns, uint64_t deadline_ns)
 {
 	/* Where there is no other processor, nobody would send it. */
-	uint64_t until_ns =
-		sysconf(_SC_NPROCESSORS_ONLN) > 1 ? hf_now_ns() + spin_ns : 0;
+	uint64_t until_ns = has_other_processor() ? hf_now_ns() + spin_ns : 0;
 
 	while (!hf_deadline_passed(until_ns)) {
 		int rc = hf_wire_read(socket, message);

@@ -77,7 +77,7 @@ int hf_handover_give_rest(int socket, const struct hf_carry *carry,
 {
 	uint32_t same = hf_carry_same(carry, shown);
 
-	if (same == 0) {
+	if (shown == NULL) {
 		return hf_handover_give(socket, carry, 0, err);
 	}
 	return hf_wire_out(carry, same, socket,

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,6 +74,8 @@ void turns_hurry(bool on)
 	} else if (!on && is_hurried(&attributes)) {
 		attributes.policy = SCHED_OTHER;
 		attributes.priority = 0;
+		/* Of a realtime thread, the call above does not tell. */
+		attributes.nice = getpriority(PRIO_PROCESS, 0);
 		attributes.runtime_ns = TURN_NS;
 	} else {
 		return;

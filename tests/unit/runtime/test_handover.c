@@ -334,6 +334,34 @@ static void a_set_may_be_announced(void **state)
 	hf_carry_free(now);
 }
 
+/* No more than one yes comes before it: older successors know of no other. */
+static void what_was_announced_may_have_changed(void **state)
+{
+	struct fixture *f = *state;
+	struct hf_carry *now = make_set(f, 9);
+	struct hf_wire_message *message = malloc(sizeof(*message));
+
+	assert_non_null(message);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(hf_handover_announce(f->owner, NULL), 0);
+		assert_int_equal(
+			hf_handover_give_rest(f->owner, now, f->shown, NULL),
+			0);
+	}
+	assert_int_equal(hf_wire_read(f->successor, message), 0);
+	assert_false(hf_wire_begins_set(message));
+	assert_int_equal(hf_wire_read(f->successor, message), 0);
+	assert_true(hf_wire_begins_set(message));
+	assert_int_equal(hf_wire_read(f->successor, message), 0);
+	hf_wire_close_fds(message);
+	free(message);
+
+	struct hf_carry *carry = get_rest(f);
+	assert_is_whole(carry, OF_DEVICE + 1);
+	hf_carry_free(carry);
+	hf_carry_free(now);
+}
+
 /* Which begins with one more yes. */
 static void what_was_announced_may_be_all(void **state)
 {
@@ -496,6 +524,7 @@ int main(void)
 		TEST(an_owner_that_has_shown_nothing_gives_all),
 		TEST(an_owner_may_refuse),
 		TEST(a_set_may_be_announced),
+		TEST(what_was_announced_may_have_changed),
 		TEST(what_was_announced_may_be_all),
 		TEST(what_was_announced_may_be_refused),
 		TEST(an_owner_that_dies_after_it_is_told_apart),
