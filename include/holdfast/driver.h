@@ -173,7 +173,8 @@ HF_API int hf_driver_fd(const struct hf_driver *drv);
  * runtime's control thread does this; without a runtime, the caller's event
  * loop does.
  *
- * Context: any thread; never blocks.
+ * Context: any thread; never blocks, but for hf_driver_keep_with() without the
+ * runtime.
  * Return: 0, or -ENODEV once the controller is lost for good.
  */
 HF_API int hf_driver_process(struct hf_driver *drv);
@@ -189,7 +190,8 @@ HF_API int hf_driver_process(struct hf_driver *drv);
  * queues become invalid. If the device cannot be proven stopped, the memory it
  * may touch is kept and the error says so.
  *
- * Context: control path; blocks. No other thread may be inside a call.
+ * Context: control path; blocks, also for what hf_driver_keep_with() was given,
+ * while that is under way. No other thread may be inside a call.
  * Return: 0 or a negative errno.
  */
 HF_API int hf_driver_close(struct hf_driver *drv, struct hf_error *err);

@@ -53,7 +53,8 @@ HF_API void hf_driver_prepare_save(struct hf_driver *drv);
  * Return: 0; -EPERM when keeping the controller alive is switched off; -EBUSY
  * while it is starting, or looks for a controller whose registers cannot be
  * read; -ENOTSUP for a device that cannot outlive the process; -ENOMEM. On
- * failure the driver runs on.
+ * failure the driver runs on. -EDEADLK from what hf_driver_keep_with() was
+ * given, which is waited for otherwise.
  */
 HF_API HF_MUST_CHECK int hf_driver_save(struct hf_driver *drv, uint8_t **bytes,
 					size_t *len_bytes,
@@ -195,16 +196,20 @@ HF_API bool hf_driver_carry_holds(const struct hf_driver *drv,
  * Interrupts need nothing: a successor makes those that it was not given.
  *
  * @keep is called by one thread at a time: by the one that asked for memory,
- * or, for a queue, by the one that does control work (the runtime's own, or
- * whoever calls hf_driver_process() or waits). That does nothing else
- * meanwhile, while I/O goes on where there are queues: no event is handled, no
- * command that is past its deadline is aborted, none that may succeed the next
- * time is sent again, and a CPU whose queue is being made waits. So @keep has a
- * bound, and where it has waited for that long in vain, it fails at once the
- * next time, until it is known that it is heard again. @keep may add to the
- * set, and must neither ask this driver for memory (-EDEADLK) nor wait for I/O
- * of its own. It may be called until hf_driver_close() or hf_driver_leave()
- * has returned.
+ * or, for a queue, by a thread that the runtime makes for that call. What needs
+ * the new memory waits for it, the I/O of a CPU whose queue is being made too,
+ * and nothing else does. Without the runtime, the call for a queue is made by
+ * whoever calls hf_driver_process() or waits, and so it is where no thread is
+ * to be had. Control work waits then, while I/O goes on where there are queues:
+ * no event is handled, no command that is past its deadline is aborted, and
+ * none that may succeed the next time is sent again. So @keep has a bound, and
+ * where it has waited for that long in vain, it fails at once the next time,
+ * until it is known that it is heard again.
+ *
+ * @keep may add to the set, and must neither ask this driver for memory
+ * (-EDEADLK), nor save, close or leave it, nor wait for I/O of its own.
+ * hf_driver_save() and hf_driver_close() wait until it returns; it is not
+ * called after they have returned, until hf_driver_resume().
  *
  * Context: control path, any thread but from @keep; blocks while @keep is under
  * way.
@@ -228,7 +233,7 @@ hf_driver_keep_with(struct hf_driver *drv,
  *
  * Context: control path, any thread but from that function; blocks as it does.
  * Return: what it returned; -EINVAL when there is none; -EPERM as of
- * hf_driver_carry(); -EDEADLK.
+ * hf_driver_carry(); -EDEADLK; -ECANCELED of a driver that is saved.
  */
 HF_API HF_MUST_CHECK int hf_driver_keep_now(struct hf_driver *drv,
 					    struct hf_error *err);

@@ -88,6 +88,7 @@ int hf_driver_close(struct hf_driver *drv, struct hf_error *err)
 	}
 	/* Callbacks may submit more in here, and are told that it is over:
 	 * the queues have to be there until the last of them has run. */
+	(void)!hf_keep_pause(drv, NULL);
 	hf_runtime_pause(drv);
 	int rc = hf_lifecycle_stop(drv, err);
 	hf_runtime_destroy(drv);

@@ -31,14 +31,20 @@ int hf_driver_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 		   struct hf_error *err)
 {
 	hf_steps_begin(&drv->save_steps);
+	/* First: what it may wait for holds up no I/O. */
+	int rc = hf_keep_pause(drv, err);
+	if (rc != 0) {
+		return rc;
+	}
 	hf_runtime_pause(drv);
 	hf_steps_mark(&drv->save_steps, "stop the threads");
-	int rc = hf_save(drv, bytes, len_bytes, err);
+	rc = hf_save(drv, bytes, len_bytes, err);
 	if (rc != 0) {
 		/* It ran on, and goes on running. */
 		struct hf_error unpaused;
 
 		(void)!hf_runtime_unpause(drv, &unpaused);
+		hf_keep_unpause(drv);
 	}
 	return rc;
 }
@@ -46,7 +52,10 @@ int hf_driver_save(struct hf_driver *drv, uint8_t **bytes, size_t *len_bytes,
 int hf_driver_resume(struct hf_driver *drv, struct hf_error *err)
 {
 	hf_save_undo(drv);
-	return hf_runtime_unpause(drv, err);
+	int rc = hf_runtime_unpause(drv, err);
+
+	hf_keep_unpause(drv);
+	return rc;
 }
 
 void hf_driver_disown(struct hf_driver *drv)

@@ -105,6 +105,7 @@ void hf_driver_cancel_jobs(struct hf_driver *drv, int result, const char *why)
 {
 	struct hf_list *link;
 
+	hf_keep_give_back(drv);
 	while ((link = hf_list_pop_front(&drv->jobs)) != NULL) {
 		struct hf_job *job = hf_container_of(link, struct hf_job, link);
 
@@ -154,11 +155,12 @@ static void run_jobs(struct hf_driver *drv)
 		struct hf_job *job =
 			hf_container_of(drv->jobs.next, struct hf_job, link);
 
-		if (!hf_job_run(drv, job)) {
+		if (hf_job_run(drv, job)) {
+			hf_list_remove(&job->link);
+			finish_job(drv, job);
+		} else if (!hf_keep_step_aside(drv, job)) {
 			return;
 		}
-		hf_list_remove(&job->link);
-		finish_job(drv, job);
 	}
 }
 
@@ -296,7 +298,7 @@ int hf_driver_process(struct hf_driver *drv)
 		failed_for_good(drv);
 	}
 	if (must_keep) {
-		hf_keep_serve(drv);
+		hf_keep_start(drv);
 	}
 	progress_made(drv);
 	return failed ? -ENODEV : 0;

@@ -105,7 +105,7 @@ struct hf_driver {
 	uint32_t io_count;
 	uint64_t *wanted; /* atomic: a bit for each CPU that asked */
 
-	struct hf_list jobs;    /* one after the other */
+	struct hf_list jobs;    /* one after the other; see also hf_keep */
 	struct hf_job bring_up; /* in front of all others */
 	bool bringing_up;
 	struct hf_list namespaces; /* of struct hf_namespace */

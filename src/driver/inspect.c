@@ -242,6 +242,8 @@ static void inspect_jobs(struct hf_driver *drv, struct json_object *tree)
 		job = &drv->bring_up;
 	} else if (!hf_list_empty(&drv->jobs)) {
 		job = hf_container_of(drv->jobs.next, struct hf_job, link);
+	} else {
+		job = hf_keep_first(drv);
 	}
 	if (job != NULL) {
 		put_text(tree, "job", job->kind->name);

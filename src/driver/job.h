@@ -38,6 +38,13 @@ enum hf_job_command_state {
 	HF_JOB_COMMAND_DONE,
 };
 
+/* Of hf_keep_step(). */
+enum hf_job_keep {
+	HF_JOB_KEEP_NONE,
+	HF_JOB_KEEP_WANTED, /* it waits for nothing else */
+	HF_JOB_KEEP_DONE,   /* keep_result says how */
+};
+
 struct hf_job {
 	struct hf_list link;
 	const struct hf_job_kind *kind;
@@ -52,6 +59,8 @@ struct hf_job {
 	uint32_t resets; /* of the controller, that took a command away */
 	struct hf_completion completion;
 	struct iovec iov;
+	enum hf_job_keep keep;
+	int keep_result;
 	bool finished; /* atomic: who waits looks at it */
 	int result;
 	struct hf_error error;

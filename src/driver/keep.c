@@ -17,6 +17,8 @@ void hf_keep_init(struct hf_keep *keep)
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
 	pthread_mutex_init(&keep->turn, &attr);
 	pthread_mutexattr_destroy(&attr);
+	hf_list_init(&keep->asking);
+	hf_list_init(&keep->waiting);
 }
 
 void hf_keep_fini(struct hf_keep *keep)
@@ -33,6 +35,57 @@ static int take_turn(struct hf_driver *drv, struct hf_error *err)
 			    "%s: what keeps the descriptors asks for new "
 			    "memory, which would have to be kept itself",
 			    drv->dev->id);
+}
+
+static uint32_t pauses(const struct hf_keep *keep)
+{
+	return __atomic_load_n(&keep->pauses, __ATOMIC_ACQUIRE);
+}
+
+static bool is_paused(const struct hf_keep *keep)
+{
+	return pauses(keep) % 2 == 1;
+}
+
+/* As take_turn(), for a call. */
+static int take_turn_to_call(struct hf_driver *drv, struct hf_error *err)
+{
+	int rc = take_turn(drv, err);
+
+	if (rc == 0 && is_paused(&drv->keep)) {
+		pthread_mutex_unlock(&drv->keep.turn);
+		return hf_error_set(err, -ECANCELED,
+				    "%s: the driver is saved or closed: "
+				    "nothing more is kept",
+				    drv->dev->id);
+	}
+	return rc;
+}
+
+int hf_keep_pause(struct hf_driver *drv, struct hf_error *err)
+{
+	struct hf_keep *keep = &drv->keep;
+
+	/* First: whoever takes a turn after this one's sees it. */
+	__atomic_fetch_or(&keep->pauses, 1, __ATOMIC_ACQ_REL);
+	if (pthread_mutex_lock(&keep->turn) != 0) {
+		hf_keep_unpause(drv);
+		return hf_error_set(err, -EDEADLK,
+				    "%s: what keeps the descriptors saves the "
+				    "driver, which would wait for it",
+				    drv->dev->id);
+	}
+	pthread_mutex_unlock(&keep->turn);
+	return 0;
+}
+
+void hf_keep_unpause(struct hf_driver *drv)
+{
+	if (is_paused(&drv->keep)) {
+		__atomic_add_fetch(&drv->keep.pauses, 1, __ATOMIC_ACQ_REL);
+		/* For jobs that wait. */
+		hf_driver_kick(drv);
+	}
 }
 
 int hf_keep_set(struct hf_driver *drv,
@@ -92,7 +145,7 @@ static bool needs_none(const struct hf_driver *drv)
 
 int hf_keep_all(struct hf_driver *drv, struct hf_error *err)
 {
-	int rc = take_turn(drv, err);
+	int rc = take_turn_to_call(drv, err);
 
 	if (rc != 0) {
 		return rc;
@@ -106,7 +159,7 @@ int hf_keep_all(struct hf_driver *drv, struct hf_error *err)
 
 int hf_keep_new(struct hf_driver *drv, struct hf_error *err)
 {
-	int rc = take_turn(drv, err);
+	int rc = take_turn_to_call(drv, err);
 
 	if (rc != 0) {
 		return rc;
@@ -122,62 +175,110 @@ int hf_keep_new(struct hf_driver *drv, struct hf_error *err)
 	return rc;
 }
 
-/* ------------------------------------------------------------ for one job */
+/* --------------------------------------------------------------- for jobs */
 
-bool hf_keep_is_asked(const struct hf_driver *drv, const struct hf_job *job)
-{
-	return drv->keep.job == job;
-}
-
-int hf_keep_step(struct hf_driver *drv, const struct hf_job *job,
+int hf_keep_step(struct hf_driver *drv, struct hf_job *job,
 		 struct hf_error *err)
 {
-	struct hf_keep *keep = &drv->keep;
-
-	if (keep->job != job) {
-		keep->job = job;
-		keep->state = HF_KEEP_ASKED;
+	if (job->keep != HF_JOB_KEEP_DONE) {
+		job->keep = HF_JOB_KEEP_WANTED;
 		return HF_STEP_WAIT;
 	}
-	if (keep->state != HF_KEEP_DONE) {
-		return HF_STEP_WAIT;
-	}
-	keep->job = NULL;
-	keep->state = HF_KEEP_IDLE;
-	return keep->result != 0 ? hf_error_set(err, keep->result, "%s",
-						keep->error.message)
-				 : 0;
+	job->keep = HF_JOB_KEEP_NONE;
+	return job->keep_result != 0 ? hf_error_set(err, job->keep_result, "%s",
+						    drv->keep.error.message)
+				     : 0;
 }
 
-void hf_keep_forget(struct hf_driver *drv, const struct hf_job *job)
+bool hf_keep_step_aside(struct hf_driver *drv, struct hf_job *job)
 {
-	if (drv->keep.job == job) {
-		drv->keep.job = NULL;
-		drv->keep.state = HF_KEEP_IDLE;
+	if (job->keep != HF_JOB_KEEP_WANTED) {
+		return false;
 	}
+	hf_list_remove(&job->link);
+	hf_list_push_back(&drv->keep.asking, &job->link);
+	return true;
+}
+
+static void move_all(struct hf_list *to, struct hf_list *from)
+{
+	struct hf_list *link;
+
+	while ((link = hf_list_pop_front(from)) != NULL) {
+		hf_list_push_back(to, link);
+	}
+}
+
+void hf_keep_give_back(struct hf_driver *drv)
+{
+	move_all(&drv->jobs, &drv->keep.waiting);
+	move_all(&drv->jobs, &drv->keep.asking);
+}
+
+const struct hf_job *hf_keep_first(const struct hf_driver *drv)
+{
+	const struct hf_keep *keep = &drv->keep;
+	const struct hf_list *list =
+		hf_list_empty(&keep->waiting) ? &keep->asking : &keep->waiting;
+
+	return hf_list_empty(list)
+		       ? NULL
+		       : hf_container_of(list->next, struct hf_job, link);
 }
 
 bool hf_keep_begin(struct hf_driver *drv)
 {
-	if (drv->saved || drv->keep.state != HF_KEEP_ASKED) {
+	struct hf_keep *keep = &drv->keep;
+
+	uint32_t now = pauses(keep);
+
+	if (drv->saved || now % 2 == 1 || keep->serves ||
+	    hf_list_empty(&keep->asking)) {
 		return false;
 	}
-	drv->keep.state = HF_KEEP_RUNS;
+	keep->pauses_then = now;
+	keep->serves = true;
+	move_all(&keep->waiting, &keep->asking);
 	return true;
+}
+
+/* One that came too late is asked for again by a driver that goes on after all.
+ * Control lock held. */
+static void answer_jobs(struct hf_driver *drv, int rc)
+{
+	struct hf_keep *keep = &drv->keep;
+	struct hf_list *link;
+
+	if (pauses(keep) != keep->pauses_then) {
+		move_all(&keep->asking, &keep->waiting);
+	}
+	while ((link = hf_list_pop_front(&keep->waiting)) != NULL) {
+		struct hf_job *job = hf_container_of(link, struct hf_job, link);
+
+		job->keep = HF_JOB_KEEP_DONE;
+		job->keep_result = rc;
+		hf_list_push_back(&drv->jobs, link);
+	}
 }
 
 void hf_keep_serve(struct hf_driver *drv)
 {
-	struct hf_keep *keep = &drv->keep;
 	struct hf_error why = {.message = ""};
 	int rc = hf_keep_new(drv, &why);
 
 	pthread_mutex_lock(&drv->control);
-	if (keep->state == HF_KEEP_RUNS) {
-		keep->state = HF_KEEP_DONE;
-		keep->result = rc;
-		keep->error = why;
-		hf_driver_kick(drv);
+	drv->keep.serves = false;
+	if (rc != 0) {
+		drv->keep.error = why;
 	}
+	answer_jobs(drv, rc);
+	hf_driver_kick(drv);
 	pthread_mutex_unlock(&drv->control);
+}
+
+void hf_keep_start(struct hf_driver *drv)
+{
+	if (drv->keep.elsewhere == NULL || !drv->keep.elsewhere(drv)) {
+		hf_keep_serve(drv);
+	}
 }

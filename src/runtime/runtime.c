@@ -101,6 +101,7 @@ int hf_runtime_create_held(struct hf_driver *drv, struct hf_error *err)
 	hf_mutex_init(&runtime->processes);
 	runtime->threads = drv->options.runtime;
 	drv->runtime = runtime;
+	hf_runtime_keep_init(runtime);
 	if (points_init(runtime, drv->options.io_queues) != 0 ||
 	    queues_init(runtime, drv->options.cpu_count) != 0) {
 		hf_runtime_destroy(drv);
@@ -215,6 +216,7 @@ void hf_runtime_destroy(struct hf_driver *drv)
 	}
 	stop_control(runtime);
 	join_control(runtime);
+	hf_runtime_keep_fini(runtime);
 	pthread_mutex_destroy(&runtime->processes);
 	for (uint32_t i = 0; i < runtime->point_count; i++) {
 		if (runtime->points[i].epoll_fd >= 0) {

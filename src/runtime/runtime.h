@@ -47,6 +47,9 @@ struct hf_runtime {
 	bool stop;         /* under the lock */
 	pthread_mutex_t processes; /* held by the control thread at work */
 	pthread_t control;
+	pthread_mutex_t keep_lock; /* whoever starts the thread, or joins it */
+	bool keep_runs;            /* or has ended, and is to be joined */
+	pthread_t keep;
 };
 
 /* What sleeping and queues need; with options.runtime, the control thread. */
@@ -65,6 +68,12 @@ void hf_runtime_destroy(struct hf_driver *drv);
 void hf_runtime_pause(struct hf_driver *drv);
 HF_MUST_CHECK int hf_runtime_unpause(struct hf_driver *drv,
 				     struct hf_error *err);
+
+/* A thread for what hf_driver_keep_with() was given, whenever a job waits for
+ * it: made then, which a take-over need not wait for. Without threads, there
+ * is none. The second waits for it. */
+void hf_runtime_keep_init(struct hf_runtime *runtime);
+void hf_runtime_keep_fini(struct hf_runtime *runtime);
 
 /* See hf_queue_open() and the others in holdfast/io.h. */
 HF_MUST_CHECK int hf_runtime_queue_open(struct hf_driver *drv, uint32_t cpu,
