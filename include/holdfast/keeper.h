@@ -271,7 +271,8 @@ HF_API HF_MUST_CHECK int hf_carry_from_exec(struct hf_carry **carry,
  * after there was some leaves what no successor can restore.
  *
  * Context: blocks, five seconds at most.
- * Return: 0 or a negative errno.
+ * Return: 0 or a negative errno; -ECANCELED of a set that what
+ * hf_driver_keep_with() was given puts, once its driver is saved or closed.
  */
 HF_API HF_MUST_CHECK int hf_keeper_put(const char *path, const char *name,
 				       const struct hf_carry *carry,

@@ -208,8 +208,11 @@ HF_API bool hf_driver_carry_holds(const struct hf_driver *drv,
  *
  * @keep may add to the set, and must neither ask this driver for memory
  * (-EDEADLK), nor save, close or leave it, nor wait for I/O of its own.
- * hf_driver_save() and hf_driver_close() wait until it returns; it is not
- * called after they have returned, until hf_driver_resume().
+ * hf_driver_save() and hf_driver_close() wait until it returns, and have
+ * hf_keeper_put() of its set fail at once, with -ECANCELED, so that a keeper
+ * that does not answer holds up neither; it is not called after they have
+ * returned, until hf_driver_resume(), or for a driver that could not be saved,
+ * which has what was broken off kept anew.
  *
  * Context: control path, any thread but from @keep; blocks while @keep is under
  * way.

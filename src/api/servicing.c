@@ -136,6 +136,7 @@ static int call_keep(struct hf_driver *drv, struct hf_error *err)
 	if (rc != 0) {
 		return rc;
 	}
+	carry->keep = &drv->keep;
 	rc = drv->keep.call(drv, carry, drv->keep.user, err);
 	hf_carry_free(carry);
 	return rc;

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/mutex.h"
 #include "driver/driver.h"
 #include "driver/policy.h"
 
@@ -17,12 +19,15 @@ void hf_keep_init(struct hf_keep *keep)
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
 	pthread_mutex_init(&keep->turn, &attr);
 	pthread_mutexattr_destroy(&attr);
+	hf_mutex_init(&keep->line_lock);
+	keep->line = -1;
 	hf_list_init(&keep->asking);
 	hf_list_init(&keep->waiting);
 }
 
 void hf_keep_fini(struct hf_keep *keep)
 {
+	pthread_mutex_destroy(&keep->line_lock);
 	pthread_mutex_destroy(&keep->turn);
 }
 
@@ -62,12 +67,24 @@ static int take_turn_to_call(struct hf_driver *drv, struct hf_error *err)
 	return rc;
 }
 
+/* It ends what waits at this end, and to the other end it is a client that has
+ * given up: an older set does not replace a successor's there. */
+static void hang_up(struct hf_keep *keep)
+{
+	pthread_mutex_lock(&keep->line_lock);
+	if (keep->line >= 0) {
+		(void)shutdown(keep->line, SHUT_RDWR);
+	}
+	pthread_mutex_unlock(&keep->line_lock);
+}
+
 int hf_keep_pause(struct hf_driver *drv, struct hf_error *err)
 {
 	struct hf_keep *keep = &drv->keep;
 
 	/* First: whoever takes a turn after this one's sees it. */
 	__atomic_fetch_or(&keep->pauses, 1, __ATOMIC_ACQ_REL);
+	hang_up(keep);
 	if (pthread_mutex_lock(&keep->turn) != 0) {
 		hf_keep_unpause(drv);
 		return hf_error_set(err, -EDEADLK,
@@ -86,6 +103,23 @@ void hf_keep_unpause(struct hf_driver *drv)
 		/* For jobs that wait. */
 		hf_driver_kick(drv);
 	}
+}
+
+bool hf_keep_line_begin(struct hf_keep *keep, int socket)
+{
+	pthread_mutex_lock(&keep->line_lock);
+	bool goes_on = !is_paused(keep);
+	keep->line = socket;
+	pthread_mutex_unlock(&keep->line_lock);
+	return goes_on;
+}
+
+bool hf_keep_line_end(struct hf_keep *keep)
+{
+	pthread_mutex_lock(&keep->line_lock);
+	keep->line = -1;
+	pthread_mutex_unlock(&keep->line_lock);
+	return !is_paused(keep);
 }
 
 int hf_keep_set(struct hf_driver *drv,
@@ -242,8 +276,8 @@ bool hf_keep_begin(struct hf_driver *drv)
 	return true;
 }
 
-/* One that came too late is asked for again by a driver that goes on after all.
- * Control lock held. */
+/* One that was hung up on, or came too late, is asked for again by a driver
+ * that goes on after all. Control lock held. */
 static void answer_jobs(struct hf_driver *drv, int rc)
 {
 	struct hf_keep *keep = &drv->keep;

@@ -24,6 +24,11 @@ struct hf_keep {
 	uint32_t pauses;      /* atomic; odd: nothing is called */
 	uint32_t pauses_then; /* when the call for jobs began */
 
+	/* What the call that is under way waits on, or -1; a lock of its own.
+	 */
+	pthread_mutex_t line_lock;
+	int line;
+
 	/* For jobs, which cannot wait, and are not in line meanwhile; under the
 	 * control lock. */
 	struct hf_list asking;  /* of struct hf_job: for the next call */
@@ -53,11 +58,17 @@ HF_MUST_CHECK int hf_keep_all(struct hf_driver *drv, struct hf_error *err);
 HF_MUST_CHECK int hf_keep_new(struct hf_driver *drv, struct hf_error *err);
 
 /* Once it has returned, nothing is being called, nor will be, before the other
- * of the two; a call that is under way is waited for. Whoever asks meanwhile is
- * told -ECANCELED; jobs go on waiting. No lock is held. -EDEADLK from within.
- */
+ * of the two; a call that is under way is hung up on, and waited for. Whoever
+ * asks meanwhile is told -ECANCELED; jobs go on waiting. No lock is held.
+ * -EDEADLK from within. */
 HF_MUST_CHECK int hf_keep_pause(struct hf_driver *drv, struct hf_error *err);
 void hf_keep_unpause(struct hf_driver *drv);
+
+/* Of a call that is under way: hf_keep_pause() shuts @socket down until the
+ * other of the two, which comes before it is closed. Each is false once it is
+ * shut down. */
+HF_MUST_CHECK bool hf_keep_line_begin(struct hf_keep *keep, int socket);
+HF_MUST_CHECK bool hf_keep_line_end(struct hf_keep *keep);
 
 /* Of a job's step: has hf_keep_new() done, and says how that went, once;
  * HF_STEP_WAIT until then. Control lock held, as for the next four. */

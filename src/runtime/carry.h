@@ -8,6 +8,7 @@
 
 #include "base/spare.h"
 #include "device/fdset.h"
+#include "driver/keep.h"
 #include "holdfast/servicing.h"
 
 enum {
@@ -28,6 +29,7 @@ struct hf_carry_file {
 struct hf_carry {
 	struct hf_fdset set;
 	bool owns;
+	struct hf_keep *keep; /* whose call it was made for, or NULL */
 	uint32_t of_device;
 	uint64_t fds_changes;
 	struct hf_carry_file own[HF_CARRY_OWN_MAX];

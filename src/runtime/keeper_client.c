@@ -166,23 +166,46 @@ static int hear(int socket, const char *name, uint64_t deadline_ns,
 	return rc;
 }
 
+static int put_on(int socket, const char *name, const struct hf_carry *carry,
+		  uint64_t deadline_ns, struct hf_error *err)
+{
+	uint32_t count;
+	int rc = ask(socket, HF_KEEPER_PUT, name, deadline_ns, err);
+
+	if (rc == 0) {
+		rc = hf_wire_out(carry, 0, socket, deadline_ns, err);
+	}
+	return rc == 0 ? hear(socket, name, deadline_ns, &count, err) : rc;
+}
+
+/* The driver hangs up when it is saved or closed: that waits for this. */
+static int put_for_driver(int socket, const char *name,
+			  const struct hf_carry *carry, uint64_t deadline_ns,
+			  struct hf_error *err)
+{
+	bool goes_on = hf_keep_line_begin(carry->keep, socket);
+	int rc = goes_on ? put_on(socket, name, carry, deadline_ns, err)
+			 : -ECANCELED;
+
+	goes_on = hf_keep_line_end(carry->keep);
+	return rc == 0 || rc == -ETIMEDOUT || goes_on
+		       ? rc
+		       : hf_error_set(err, -ECANCELED,
+				      "the driver is saved or closed");
+}
+
 int hf_keeper_put(const char *path, const char *name,
 		  const struct hf_carry *carry, struct hf_error *err)
 {
 	uint64_t deadline = hf_deadline_ms(HF_KEEPER_TIMEOUT_MS);
 	HF_AUTO_CLOSE int socket = hf_keeper_connect(path, err);
-	uint32_t count;
 
 	if (socket < 0) {
 		return socket;
 	}
-	int rc = ask(socket, HF_KEEPER_PUT, name, deadline, err);
-	if (rc == 0) {
-		rc = hf_wire_out(carry, 0, socket, deadline, err);
-	}
-	if (rc == 0) {
-		rc = hear(socket, name, deadline, &count, err);
-	}
+	int rc = carry->keep != NULL
+			 ? put_for_driver(socket, name, carry, deadline, err)
+			 : put_on(socket, name, carry, deadline, err);
 	if (rc != 0) {
 		hf_error_prefix(err, "%s", path);
 	}

@@ -5,12 +5,14 @@
  *       closes the driver meanwhile has no older set replace a successor's.
  * Method: a driver with threads of its own, all of whose memory is in use, and
  *         a function that keeps its sets, or does not return before it is told
- *         to. Meant to run under ThreadSanitizer.
+ *         to, or puts them to a keeper that stands still. Meant to run under
+ *         ThreadSanitizer.
  */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -21,10 +23,12 @@
 #include "base/clock.h"
 #include "driver/bring_up.h"
 #include "heir_load.h"
+#include "holdfast/keeper.h"
 #include "keepalive.h"
 
 #define CPUS        3u
 #define PATIENCE_MS 20000
+#define SET         "disk0"
 
 /* Who keeps. */
 struct friend
@@ -39,6 +43,7 @@ struct friend
 	atomic_bool was_on_a_thread;
 	atomic_bool was_forgotten;
 	int release; /* eventfd */
+	char keeper[64];
 };
 
 static void hold(struct friend *friend)
@@ -74,7 +79,6 @@ static int keep(struct hf_driver *drv, struct hf_carry *carry, void *user,
 	struct hf_carry *own = NULL;
 	char name[16] = "";
 
-	(void)carry;
 	if (friend->refuses) {
 		return -EIO;
 	}
@@ -84,7 +88,9 @@ static int keep(struct hf_driver *drv, struct hf_carry *carry, void *user,
 	/* What takes the control lock can be called. */
 	int rc = hf_driver_carry(drv, &own, err);
 	hf_carry_free(own);
-	if (rc == 0 && friend->holds) {
+	if (rc == 0 && friend->keeper[0] != '\0') {
+		rc = hf_keeper_put(friend->keeper, SET, carry, err);
+	} else if (rc == 0 && friend->holds) {
 		hold(friend);
 	} else if (rc == 0 && friend->hesitates) {
 		rc = hesitate(friend, drv);
@@ -460,6 +466,92 @@ static void a_successor_makes_the_queue(void **state)
 	part(friend);
 }
 
+/* ------------------------------------------------- a keeper that stands still
+ */
+
+struct still {
+	struct hf_keeper *keeper;
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static void *serve_keeper(void *arg)
+{
+	struct still *still = arg;
+
+	while (!still->stop) {
+		struct pollfd entry = {.fd = hf_keeper_fd(still->keeper),
+				       .events = POLLIN};
+
+		(void)!poll(&entry, 1, 20);
+		hf_keeper_process(still->keeper);
+	}
+	return NULL;
+}
+
+static bool waits_on_line(void *arg)
+{
+	struct hf_keep *keep = arg;
+
+	pthread_mutex_lock(&keep->line_lock);
+	bool waits = keep->line >= 0;
+	pthread_mutex_unlock(&keep->line_lock);
+	return waits;
+}
+
+static uint32_t sets_kept(const char *keeper)
+{
+	struct hf_keeper_entry entries[2];
+	struct hf_error err;
+	uint32_t count = 0;
+
+	assert_int_equal(hf_keeper_list(keeper, entries, 2, &count, &err), 0);
+	return count;
+}
+
+static void saving_hangs_up_on_a_keeper_that_stands_still(void **state)
+{
+	char directory[] = "/tmp/holdfast-keeping-XXXXXX";
+	struct still still = {.keeper = NULL};
+	struct rig *rig = *state;
+	uint8_t *bytes = NULL;
+	size_t len_bytes = 0;
+	uint8_t data[512];
+
+	RETURN_WITHOUT_KEEPALIVE();
+	struct friend *friend = befriend_with_threads(rig);
+	struct load *load = load_of(rig, 1);
+	assert_non_null(mkdtemp(directory));
+	snprintf(friend->keeper, sizeof(friend->keeper), "%s/k", directory);
+	assert_int_equal(
+		hf_keeper_open(&still.keeper, friend->keeper, NULL, &rig->err),
+		0);
+
+	load_put(rig, load, 0, HF_OP_READ, 0, 1, data);
+	rig_until(rig, waits_on_line, &rig->drv->keep);
+	assert_int_equal(
+		hf_driver_save(rig->drv, &bytes, &len_bytes, &rig->err), 0);
+	free(bytes);
+	assert_int_equal(friend->result, -ECANCELED);
+	assert_int_equal(load->work[0].result, -ECANCELED);
+
+	/* It was put to it, and is not taken by it. */
+	assert_int_equal(
+		pthread_create(&still.thread, NULL, serve_keeper, &still), 0);
+	assert_int_equal(sets_kept(friend->keeper), 0);
+	assert_int_equal(hf_driver_resume(rig->drv, &rig->err), 0);
+	load_put(rig, load, 1, HF_OP_READ, 0, 1, data);
+	assert_int_equal(rig_finish(rig, load->queue, &load->work[1]), 0);
+	assert_int_equal(hf_issuer_qpair(&rig->drv->issuers.each[1])->cpu, 1);
+	assert_int_equal(sets_kept(friend->keeper), 1);
+	load_drop(load);
+	part(friend);
+	still.stop = true;
+	pthread_join(still.thread, NULL);
+	hf_keeper_close(still.keeper);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +564,7 @@ int main(void)
 		rig_test(a_saved_driver_that_goes_on_makes_the_queue),
 		rig_test(a_driver_that_is_not_to_be_saved_makes_the_queue),
 		rig_test(a_successor_makes_the_queue),
+		rig_test(saving_hangs_up_on_a_keeper_that_stands_still),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
