@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/spare.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/mutex.h"
-
 /* Freed by its thread, once that knows what to do. */
 struct hf_spare {
 	pthread_t thread;
 	pid_t pid; /* whose thread it is: a fork does not copy it */
-	pthread_mutex_t lock;
-	pthread_cond_t told;
-	bool is_told;
+	sem_t told;
 	void *(*run)(void *arg); /* NULL: nothing, and it ends */
 	void *arg;
 	sigset_t blocked; /* where it is told */
@@ -22,8 +19,7 @@ struct hf_spare {
 
 static void destroy(struct hf_spare *spare)
 {
-	pthread_cond_destroy(&spare->told);
-	pthread_mutex_destroy(&spare->lock);
+	sem_destroy(&spare->told);
 	free(spare);
 }
 
@@ -31,15 +27,12 @@ static void *wait_and_run(void *user)
 {
 	struct hf_spare *spare = user;
 
-	pthread_mutex_lock(&spare->lock);
-	while (!spare->is_told) {
-		pthread_cond_wait(&spare->told, &spare->lock);
+	while (sem_wait(&spare->told) != 0) {
+		/* A debugger interrupts it, say. */
 	}
 	void *(*run)(void *arg) = spare->run;
 	void *arg = spare->arg;
 	pthread_sigmask(SIG_SETMASK, &spare->blocked, NULL);
-	pthread_mutex_unlock(&spare->lock);
-
 	destroy(spare);
 	return run != NULL ? run(arg) : NULL;
 }
@@ -65,8 +58,7 @@ struct hf_spare *hf_spare_new(void)
 		return NULL;
 	}
 	spare->pid = getpid();
-	hf_mutex_init(&spare->lock);
-	pthread_cond_init(&spare->told, NULL);
+	sem_init(&spare->told, 0, 0);
 	if (make_thread(spare) != 0) {
 		destroy(spare);
 		return NULL;
@@ -79,13 +71,11 @@ static pthread_t tell(struct hf_spare *spare, void *(*run)(void *arg),
 {
 	pthread_t thread = spare->thread;
 
-	pthread_mutex_lock(&spare->lock);
 	spare->run = run;
 	spare->arg = arg;
 	pthread_sigmask(SIG_SETMASK, NULL, &spare->blocked);
-	spare->is_told = true;
-	pthread_cond_signal(&spare->told);
-	pthread_mutex_unlock(&spare->lock);
+	/* No lock: whoever is woken would want it, and wait once more. */
+	sem_post(&spare->told);
 	return thread;
 }
 
