@@ -4,6 +4,7 @@
  * PCI and no NVMe. */
 #pragma once
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,6 +56,8 @@ enum {
 	HF_VFU_JOURNAL_VERSION = 1,
 	HF_VFU_JOURNAL_BYTES = 4096,
 };
+static_assert(sizeof(struct hf_vfu_journal) <= HF_VFU_JOURNAL_BYTES,
+	      "it is mapped as one page");
 #define HF_VFU_PENDING (UINT64_C(1) << 63)
 
 /* Memory that the server may read and write by message. */

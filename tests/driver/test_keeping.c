@@ -157,8 +157,7 @@ static void part(struct friend *friend)
 	free(friend);
 }
 
-/* ----------------------------------------------------- what goes on meanwhile
- */
+/* ------------------------------------------------- what goes on meanwhile */
 
 struct ended {
 	struct load *load;
@@ -306,9 +305,7 @@ static void refused_memory_makes_each_queue_share(void **state)
 	part(friend);
 }
 
-/* -------------------------------------------------------- on whose thread it
- * is
- */
+/* -------------------------------------------------------- whose thread */
 
 static bool nobody(struct hf_driver *drv)
 {
@@ -356,8 +353,7 @@ static void where_no_thread_is_to_be_had_control_work_waits(void **state)
 	part(friend);
 }
 
-/* ------------------------------------------------------------ saving, closing
- */
+/* ------------------------------------------------------- saving, closing */
 
 /* A queue waits for its memory to be kept, which fails once somebody waits for
  * that: whoever goes on has it tried once more. Return: its I/O. */
@@ -371,6 +367,16 @@ static struct load *begin_to_keep(struct friend *friend, uint8_t *data)
 	rig_until(rig, is_held, friend);
 	hf_queue_close(load->queue);
 	return load;
+}
+
+static int save(struct rig *rig)
+{
+	uint8_t *bytes = NULL;
+	size_t len_bytes = 0;
+	int rc = hf_driver_save(rig->drv, &bytes, &len_bytes, &rig->err);
+
+	free(bytes);
+	return rc;
 }
 
 static void assert_waited_for(const struct friend *friend,
@@ -404,17 +410,13 @@ static void closing_waits_for_the_call(void **state)
 static void a_saved_driver_that_goes_on_makes_the_queue(void **state)
 {
 	struct rig *rig = *state;
-	uint8_t *bytes = NULL;
-	size_t len_bytes = 0;
 	uint8_t data[512];
 
 	RETURN_WITHOUT_KEEPALIVE();
 	struct friend *friend = befriend_with_threads(rig);
 	struct load *load = begin_to_keep(friend, data);
 
-	assert_int_equal(
-		hf_driver_save(rig->drv, &bytes, &len_bytes, &rig->err), 0);
-	free(bytes);
+	assert_int_equal(save(rig), 0);
 	assert_waited_for(friend, load);
 	assert_int_equal(hf_driver_keep_now(rig->drv, &rig->err), -ECANCELED);
 	assert_int_equal(friend->calls, 1);
@@ -429,8 +431,6 @@ static void a_saved_driver_that_goes_on_makes_the_queue(void **state)
 static void a_driver_that_is_not_to_be_saved_makes_the_queue(void **state)
 {
 	struct rig *rig = *state;
-	uint8_t *bytes = NULL;
-	size_t len_bytes = 0;
 	uint8_t data[512];
 
 	RETURN_WITHOUT_KEEPALIVE();
@@ -438,9 +438,7 @@ static void a_driver_that_is_not_to_be_saved_makes_the_queue(void **state)
 	struct load *load = begin_to_keep(friend, data);
 
 	hf_driver_set_keepalive(rig->drv, false);
-	assert_int_equal(
-		hf_driver_save(rig->drv, &bytes, &len_bytes, &rig->err),
-		-EPERM);
+	assert_int_equal(save(rig), -EPERM);
 	load_reopen(rig, load, 1);
 	assert_int_equal(rig_finish(rig, load->queue, &load->work[0]), 0);
 	assert_int_equal(hf_issuer_qpair(&rig->drv->issuers.each[1])->cpu, 1);
@@ -466,8 +464,7 @@ static void a_successor_makes_the_queue(void **state)
 	part(friend);
 }
 
-/* ------------------------------------------------- a keeper that stands still
- */
+/* -------------------------------------------------- one that stands still */
 
 struct still {
 	struct hf_keeper *keeper;
@@ -514,8 +511,6 @@ static void saving_hangs_up_on_a_keeper_that_stands_still(void **state)
 	char directory[] = "/tmp/holdfast-keeping-XXXXXX";
 	struct still still = {.keeper = NULL};
 	struct rig *rig = *state;
-	uint8_t *bytes = NULL;
-	size_t len_bytes = 0;
 	uint8_t data[512];
 
 	RETURN_WITHOUT_KEEPALIVE();
@@ -529,9 +524,7 @@ static void saving_hangs_up_on_a_keeper_that_stands_still(void **state)
 
 	load_put(rig, load, 0, HF_OP_READ, 0, 1, data);
 	rig_until(rig, waits_on_line, &rig->drv->keep);
-	assert_int_equal(
-		hf_driver_save(rig->drv, &bytes, &len_bytes, &rig->err), 0);
-	free(bytes);
+	assert_int_equal(save(rig), 0);
 	assert_int_equal(friend->result, -ECANCELED);
 	assert_int_equal(load->work[0].result, -ECANCELED);
 

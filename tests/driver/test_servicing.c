@@ -314,6 +314,39 @@ static void a_saved_driver_goes_on_when_nobody_comes(void **state)
 	heirs_end(rig);
 }
 
+static uint32_t asked_ahead;
+
+static void count_asking(struct hf_device *dev, const struct hf_reg_read *reads,
+			 uint32_t count)
+{
+	(void)dev;
+	assert_true(count > 0 && reads[0].offset == NVME_REG_CAP);
+	asked_ahead++;
+}
+
+/* One that is saved has a successor, which may be at work. */
+static void only_a_driver_that_works_asks_for_its_successor(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t *bytes;
+	size_t len;
+
+	RETURN_WITHOUT_KEEPALIVE();
+	heirs_open(rig);
+	rig->ops.reg_read_ahead = count_asking;
+	asked_ahead = 0;
+	hf_driver_prepare_save(rig->drv);
+	assert_int_equal(asked_ahead, 1);
+	assert_int_equal(hf_driver_save(rig->drv, &bytes, &len, &rig->err), 0);
+	free(bytes);
+	hf_driver_prepare_save(rig->drv);
+	assert_int_equal(asked_ahead, 1);
+	assert_int_equal(hf_driver_resume(rig->drv, &rig->err), 0);
+	hf_driver_prepare_save(rig->drv);
+	assert_int_equal(asked_ahead, 2);
+	heirs_end(rig);
+}
+
 /* One that is made while I/O goes on is as good as one that is made after. */
 static void a_set_holds_until_a_descriptor_comes_or_goes(void **state)
 {
@@ -400,6 +433,7 @@ int main(void)
 		rig_test(keeping_alive_is_off_from_the_start_if_asked),
 		rig_test(what_is_switched_off_is_not_kept),
 		rig_test(a_saved_driver_goes_on_when_nobody_comes),
+		rig_test(only_a_driver_that_works_asks_for_its_successor),
 		rig_test(a_set_holds_until_a_descriptor_comes_or_goes),
 		cmocka_unit_test(many_controllers_are_replaced_side_by_side),
 	};
