@@ -471,30 +471,47 @@ static void identifiers_may_wrap_behind_what_was_left(void **state)
 	}
 }
 
-static void attach_descriptor(struct scripted_server *server,
-			      struct scripted_reply *reply, uint32_t nth)
+struct attachment {
+	uint32_t replies; /* before the one that it comes with */
+	int fd;
+};
+
+static void attach(struct scripted_server *server, struct scripted_reply *reply,
+		   uint32_t nth)
 {
+	struct attachment *attachment = server->user;
+
 	(void)nth;
-	reply->fds[0] = *(int *)server->user;
-	reply->fd_count = 1;
+	if (attachment->replies-- == 0) {
+		reply->fds[0] = attachment->fd;
+		reply->fd_count = 1;
+	}
 }
 
 static void a_descriptor_with_what_was_left_is_closed_and_counted(void **state)
 {
-	struct takeover *t = takeover_prepare(state);
-	int extra = eventfd(0, EFD_CLOEXEC);
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct attachment attachment = {.replies = i,
+						.fd = eventfd(0, EFD_CLOEXEC)};
+		void *each;
 
-	assert_true(extra >= 0);
-	t->f->server.user = &extra;
-	spoiled_by(t, attach_descriptor);
-	leave_registers(t);
-	spoiled_by(t, NULL);
-	adopt_after(t, 0);
-	check_two(t, 0x11, 0x22);
-	takeover_finish(t);
-	close(extra);
-	assert_int_equal(
-		vfu_inspect_number(*state, "unexpected_descriptors_closed"), 2);
+		assert_true(attachment.fd >= 0);
+		vfu_setup(&each);
+		struct takeover *t = takeover_prepare(&each);
+		t->f->server.user = &attachment;
+		spoiled_by(t, attach);
+		leave_registers(t);
+		spoiled_by(t, NULL);
+		adopt_after(t, 0);
+		check_two(t, 0x11, 0x22);
+		takeover_finish(t);
+		assert_int_equal(vfu_inspect_number(
+					 each, "unexpected_descriptors_closed"),
+				 1);
+		assert_int_equal(vfu_teardown(&each), 0);
+		close(attachment.fd);
+	}
 }
 
 #define TEST(name)                                                             \
@@ -521,7 +538,8 @@ int main(void)
 		TEST(answers_that_wait_for_long_are_answers),
 		TEST(a_server_that_stands_still_is_left_alone),
 		cmocka_unit_test(identifiers_may_wrap_behind_what_was_left),
-		TEST(a_descriptor_with_what_was_left_is_closed_and_counted),
+		cmocka_unit_test(
+			a_descriptor_with_what_was_left_is_closed_and_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
